@@ -1,0 +1,1 @@
+//! Builds the parts from the configuration, starts the services and stops them in order.

@@ -1,0 +1,1 @@
+//! Ways out: email, SMS and tasks behind the one trait `Channel`.

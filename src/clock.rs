@@ -1,0 +1,1 @@
+//! Business time: the system's clock, or one moved by hand.

@@ -1,0 +1,1 @@
+//! The one loop shape, roles, incarnation and heartbeat.

@@ -1,0 +1,1 @@
+//! One use case per file, each a `run_once(&deps, now)` or a verb.

@@ -1,0 +1,1 @@
+//! Ways in: provider payloads become `domain::event::Event`.

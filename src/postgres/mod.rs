@@ -1,0 +1,1 @@
+//! The embedded Postgres used when no database is configured.

@@ -1,0 +1,1 @@
+//! Templates to messages: registry, layouts, inlining, text part, links, footer.

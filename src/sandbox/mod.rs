@@ -1,0 +1,1 @@
+//! The sandbox: a recording SMTP server and a recording SMS gateway.

@@ -1,0 +1,1 @@
+//! A simulated audience that opens, clicks, replies, buys, complains and opts out at stated rates.

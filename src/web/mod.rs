@@ -1,0 +1,1 @@
+//! Two HTTP listeners: public (links, unsubscribe, hooks) and admin (page, API).
