@@ -1,1 +1,3 @@
 //! Pure rules: no async, no I/O, no clock.
+
+pub mod gate;
