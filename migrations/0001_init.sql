@@ -12,6 +12,8 @@ create table control (
     brake_reason      text,
     brake_by          text,
     brake_at          timestamptz,
+    token_key         bytea not null default decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'),
+    address_key       bytea not null default decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'),
     simulated_now     timestamptz,                -- set while a simulated clock is in force
     simulated_target  timestamptz                 -- where it has been asked to go
 );
@@ -343,6 +345,7 @@ create table queue (
     held          text,                           -- reason of the last hold, to append a decision only when it changes
     held_until    timestamptz,
     tries         smallint not null default 0,
+    dated_at      timestamptz,                    -- the Date of the message: that of its first attempt, in every attempt
     daemon_id     uuid,
     epoch         bigint,
     crossing_at   timestamptz
@@ -567,3 +570,9 @@ create table sandbox_message (
     raw        bytea not null
 );
 create index sandbox_message_recipient on sandbox_message (recipient);
+
+-- How far a recurring service has come (business time), so that nothing is skipped or done again after a restart.
+create table mark (
+    name text primary key,
+    at   timestamptz not null
+);

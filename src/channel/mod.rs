@@ -5,6 +5,8 @@ use futures::future::BoxFuture;
 
 use crate::domain::gate::Clearance;
 
+pub mod task;
+
 /// What is handed over. Built once per attempt, with the same bytes in every attempt of a touch.
 #[derive(Debug, Clone)]
 pub enum BuiltMessage {
@@ -12,6 +14,8 @@ pub enum BuiltMessage {
     Email(BuiltEmail),
     /// A short message.
     Sms(BuiltSms),
+    /// Work for the owner: its row is written with the outcome.
+    Task,
 }
 
 /// A mail ready for the wire.

@@ -1,0 +1,267 @@
+//! Compose: from a cleared touch to a message that is ready for its channel.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use ring::digest::{SHA256, digest};
+use uuid::Uuid;
+
+use super::super::Deps;
+use super::super::clear::Cleared;
+use super::super::links::MessageLinks;
+use super::super::person;
+use crate::channel::{BuiltEmail, BuiltMessage, BuiltSms, Channel};
+use crate::domain::cadence::{ChannelKind, Class, From, Step};
+use crate::domain::gate::{Charge, Clearance};
+use crate::domain::segments;
+use crate::domain::zone::local_date;
+use crate::render::message::{Medium, Rendered, Wanted, render};
+use crate::render::mime::{Envelope, build_email};
+use crate::store::document::Rules;
+use crate::store::facts::{self, PersonRow};
+use crate::store::outcome::MessageRow;
+use crate::store::queue::ClaimedTouch;
+use crate::store::task::NewTask;
+
+/// A message that is ready, with everything its attempt needs.
+pub struct Letter {
+    /// The touch.
+    pub touch: ClaimedTouch,
+    /// Proof of the gate.
+    pub clearance: Clearance,
+    /// Caps to be charged.
+    pub charges: Vec<Charge>,
+    /// The way out.
+    pub channel: Arc<dyn Channel>,
+    /// What is handed over.
+    pub message: BuiltMessage,
+    /// Its history row, without the end.
+    pub row: MessageRow,
+    /// The task it makes when it is accepted.
+    pub task: Option<NewTask>,
+}
+
+/// What a batch came to.
+#[derive(Default)]
+pub struct Composed {
+    /// Ready.
+    pub letters: Vec<Letter>,
+    /// Could not be built, with the reason.
+    pub broken: Vec<(Cleared, String)>,
+}
+
+type Pair = (Uuid, Option<Uuid>);
+
+/// Builds the messages of a batch: one statement for the people, one for links that are new.
+pub async fn compose(deps: &Deps, cleared: Vec<Cleared>, now: DateTime<Utc>) -> Result<Composed> {
+    if cleared.is_empty() {
+        return Ok(Composed::default());
+    }
+    let rules = deps.rules();
+    let mut pairs: Vec<Pair> = cleared.iter().map(|c| (c.touch.contact_id, c.touch.lead_id)).collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    let people = people(deps, &pairs, now).await?;
+    let mut composed = Composed::default();
+    let mut written: Vec<(Cleared, Draft)> = Vec::new();
+    for cleared in cleared {
+        let person = people.get(&(cleared.touch.contact_id, cleared.touch.lead_id));
+        match draft(deps, &rules, &cleared.touch, person, now) {
+            Ok(draft) => written.push((cleared, draft)),
+            Err(why) => composed.broken.push((cleared, why)),
+        }
+    }
+    // Links met for the first time get their numbers in one statement; only then are their messages written out again.
+    if deps.links.number_new(&deps.pool).await? {
+        for (cleared, draft) in &mut written {
+            if draft.unnumbered {
+                let person = people.get(&(cleared.touch.contact_id, cleared.touch.lead_id));
+                if let Ok(again) = self::draft(deps, &rules, &cleared.touch, person, now) {
+                    *draft = again;
+                }
+            }
+        }
+    }
+    for (cleared, draft) in written {
+        let Cleared { touch, clearance, charges } = cleared;
+        let Draft { channel, message, row, task, .. } = draft;
+        composed.letters.push(Letter { touch, clearance, charges, channel, message, row, task });
+    }
+    Ok(composed)
+}
+
+async fn people(deps: &Deps, pairs: &[Pair], now: DateTime<Utc>) -> Result<HashMap<Pair, PersonRow>> {
+    let contacts: Vec<Uuid> = pairs.iter().map(|p| p.0).collect();
+    let leads: Vec<Option<Uuid>> = pairs.iter().map(|p| p.1).collect();
+    let today = local_date(now, deps.company_zone());
+    let mut conn = deps.pool.acquire().await?;
+    let rows = facts::persons(&mut conn, &contacts, &leads, today).await?;
+    Ok(rows.into_iter().map(|row| ((row.contact_id, row.lead_id), row)).collect())
+}
+
+/// A message before its clearance is attached.
+struct Draft {
+    channel: Arc<dyn Channel>,
+    message: BuiltMessage,
+    row: MessageRow,
+    task: Option<NewTask>,
+    unnumbered: bool,
+}
+
+fn draft(
+    deps: &Deps,
+    rules: &Rules,
+    touch: &ClaimedTouch,
+    person: Option<&PersonRow>,
+    now: DateTime<Utc>,
+) -> Result<Draft, String> {
+    let person = person.ok_or("the contact is gone")?;
+    let cadence = rules.cadence(touch.cadence_version_id).ok_or("the cadence is gone")?;
+    let step = cadence.step(&touch.step_key).ok_or("the step is gone")?;
+    let kind: ChannelKind = touch.channel.parse()?;
+    let (sender, channel) = deps
+        .channels
+        .pick(kind, touch.sender.as_deref())
+        .ok_or_else(|| format!("no sender for {}", touch.channel))?;
+    let version = rules.template_version(&step.template).ok_or_else(|| format!("no template {}", step.template))?;
+    let links = deps.links.of_message(touch.message_id, version);
+    let context = person::context(deps, rules, person, &links, touch.dated_at);
+    let default_locale = deps.settings.company.default_locale.clone();
+    let locale = person.locale.clone().unwrap_or_else(|| default_locale.clone());
+    let wanted = Wanted {
+        template: &step.template,
+        medium: match kind {
+            ChannelKind::Email => Medium::Email,
+            ChannelKind::Sms => Medium::Sms,
+            ChannelKind::Task => Medium::Task,
+        },
+        locale: &locale,
+        default_locale: &default_locale,
+    };
+    let rendered = render(rules.registry(), &wanted, &context, &links).map_err(|e| e.to_string())?;
+    let mut row = MessageRow {
+        touch_id: touch.id(),
+        id: touch.message_id,
+        template: step.template.clone(),
+        template_version_id: Some(version),
+        locale,
+        sender: sender.clone(),
+        address: String::new(),
+        subject: None,
+        segments: None,
+        encoding: None,
+        vars: serde_json::to_value(&context).map_err(|e| e.to_string())?,
+        hash: String::new(),
+        outcome: String::new(),
+        reply: None,
+        done_at: now,
+    };
+    let (message, task, bytes) = match rendered {
+        Rendered::Email(words) => {
+            row.locale = words.locale.clone();
+            row.subject = Some(words.subject.clone());
+            let built = email(deps, touch, step, person, &words, &sender, &links)?;
+            row.address = built.rcpt_to.clone();
+            let bytes = built.bytes.clone();
+            (BuiltMessage::Email(built), None, bytes)
+        }
+        Rendered::Sms(words) => {
+            row.locale = words.locale;
+            let counted = segments::count(&words.text);
+            row.segments = i16::try_from(counted.segments).ok();
+            row.encoding = Some(counted.encoding.to_string());
+            let to = person.phone.clone().ok_or("no phone number")?;
+            row.address = to.clone();
+            let bytes = words.text.clone().into_bytes();
+            let message_id = touch.message_id.to_string();
+            (BuiltMessage::Sms(BuiltSms { sender, to, text: words.text, message_id }), None, bytes)
+        }
+        Rendered::Task(words) => {
+            row.locale = words.locale;
+            row.subject = Some(words.title.clone());
+            row.address = person.owner_email.clone().unwrap_or_default();
+            let bytes = words.body.clone().into_bytes();
+            let zone = deps.zone_of(person.timezone.as_deref());
+            let due_at = step.deadline.after(now, zone, rules.calendar_of(person.region.as_deref()));
+            let task = NewTask {
+                id: deps.ids.next(now),
+                kind: "touch".to_owned(),
+                title: words.title,
+                body: words.body,
+                contact_id: Some(touch.contact_id),
+                lead_id: touch.lead_id,
+                touch_id: Some(touch.id()),
+                owner_id: person.owner_id,
+                created_at: now,
+                due_at,
+                dedup_key: None,
+            };
+            (BuiltMessage::Task, Some(task), bytes)
+        }
+    };
+    row.hash = hex(digest(&SHA256, &bytes).as_ref());
+    Ok(Draft { channel, message, row, task, unnumbered: links.unnumbered() })
+}
+
+fn email(
+    deps: &Deps,
+    touch: &ClaimedTouch,
+    step: &Step,
+    person: &PersonRow,
+    words: &crate::render::message::RenderedEmail,
+    sender: &str,
+    links: &MessageLinks<'_>,
+) -> Result<BuiltEmail, String> {
+    let to = person.email.clone().ok_or("no mail address")?;
+    let account = deps
+        .settings
+        .sender(ChannelKind::Email, Some(sender))
+        .and_then(|s| s.email())
+        .ok_or_else(|| format!("sender {sender} is gone"))?;
+    let own = person.owner_from.as_ref().filter(|_| step.from == From::Owner);
+    let (from_address, from_name) = match own {
+        Some(address) => (address.clone(), person.owner_name.clone()),
+        None => (account.from_email.clone(), Some(account.from_name.clone())),
+    };
+    let reply_to = match step.from {
+        From::Owner => person.owner_email.clone().filter(|reply| *reply != from_address),
+        From::Brand => account.reply_to.clone(),
+    };
+    let domain = from_address.rsplit_once('@').map_or("localhost", |(_, domain)| domain).to_owned();
+    let message_id = format!("{}@{domain}", touch.message_id.simple());
+    let unsubscribe = Class::from_number(touch.class) != Class::Transactional;
+    let bytes = build_email(
+        words,
+        &Envelope {
+            from_name,
+            from_address: from_address.clone(),
+            reply_to,
+            to_name: Some(person.name.clone()),
+            to_address: to.clone(),
+            message_id: message_id.clone(),
+            date: touch.dated_at,
+            list_unsubscribe: unsubscribe.then(|| links.unsubscribe()),
+            auto_submitted: true,
+            headers: Vec::new(),
+        },
+    )
+    .map_err(|e| e.to_string())?;
+    Ok(BuiltEmail {
+        sender: sender.to_owned(),
+        mail_from: account.from_email.clone(),
+        rcpt_to: to,
+        message_id,
+        bytes,
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+

@@ -1,0 +1,122 @@
+//! The crossing in groups: attempts that are ready wait for each other a moment and cross in one transaction.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::channel::{Crossed, Crossing};
+use crate::domain::gate::Charge;
+use crate::engine::Deps;
+use crate::store::crossing::{self, Member};
+
+/// A group is closed at this many members,
+const GROUP: usize = 64;
+/// or when nobody new came for this long. Without the linger groups shrink to a few members when CPU is short.
+const LINGER: Duration = Duration::from_millis(1);
+
+struct Request {
+    member: Member,
+    answer: oneshot::Sender<Crossed>,
+}
+
+/// Takes requests to cross and answers them in groups.
+#[derive(Clone)]
+pub struct Crosser {
+    requests: mpsc::Sender<Request>,
+}
+
+impl Crosser {
+    /// Starts the task that decides; it ends when the last handle is dropped.
+    pub fn start(deps: Arc<Deps>) -> Self {
+        let (requests, inbox) = mpsc::channel(GROUP * 4);
+        tokio::spawn(serve(deps, inbox));
+        Self { requests }
+    }
+
+    /// The right to ask for one touch.
+    pub fn ticket(&self, touch_id: Uuid, charges: Vec<Charge>) -> Ticket {
+        Ticket { crosser: self.clone(), member: Member { touch_id, charges } }
+    }
+}
+
+/// The right of one attempt to ask.
+pub struct Ticket {
+    crosser: Crosser,
+    member: Member,
+}
+
+impl Crossing for Ticket {
+    fn cross(&self) -> BoxFuture<'_, Crossed> {
+        Box::pin(async move {
+            let (answer, verdict) = oneshot::channel();
+            let request = Request { member: self.member.clone(), answer };
+            if self.crosser.requests.send(request).await.is_err() {
+                return Crossed::Stop;
+            }
+            verdict.await.unwrap_or(Crossed::Stop)
+        })
+    }
+}
+
+async fn serve(deps: Arc<Deps>, mut inbox: mpsc::Receiver<Request>) {
+    let mut waiting: VecDeque<Request> = VecDeque::new();
+    loop {
+        if waiting.is_empty() {
+            match inbox.recv().await {
+                Some(request) => waiting.push_back(request),
+                None => return,
+            }
+        }
+        while waiting.len() < GROUP {
+            match tokio::time::timeout(LINGER, inbox.recv()).await {
+                Ok(Some(request)) => waiting.push_back(request),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let group = next_group(&mut waiting);
+        decide(&deps, group).await;
+    }
+}
+
+/// The next members whose caps do not meet: two who count on one row must not share a group, it would count them once.
+fn next_group(waiting: &mut VecDeque<Request>) -> Vec<Request> {
+    let mut taken: HashSet<(&'static str, String)> = HashSet::new();
+    let (mut group, mut later) = (Vec::new(), VecDeque::new());
+    for request in waiting.drain(..) {
+        let keys: HashSet<_> = request.member.charges.iter().map(|c| (c.kind, c.key.clone())).collect();
+        if group.len() < GROUP && taken.is_disjoint(&keys) {
+            taken.extend(keys);
+            group.push(request);
+        } else {
+            later.push_back(request);
+        }
+    }
+    *waiting = later;
+    group
+}
+
+async fn decide(deps: &Deps, group: Vec<Request>) {
+    let members: Vec<Member> = group.iter().map(|r| r.member.clone()).collect();
+    let passed = match cross(deps, &members).await {
+        Ok(passed) => passed,
+        Err(error) => {
+            // What cannot be recorded must not be sent.
+            tracing::warn!(%error, members = members.len(), "the crossing could not be recorded");
+            Vec::new()
+        }
+    };
+    for request in group {
+        let verdict = if passed.contains(&request.member.touch_id) { Crossed::Go } else { Crossed::Stop };
+        // The attempt may have been given up meanwhile; its row then ends as withdrawn or uncertain.
+        let _ = request.answer.send(verdict);
+    }
+}
+
+async fn cross(deps: &Deps, members: &[Member]) -> anyhow::Result<Vec<Uuid>> {
+    let mut conn = deps.pool.acquire().await?;
+    Ok(crossing::cross(&mut conn, deps.incarnation(), members, deps.clock.now()).await?)
+}

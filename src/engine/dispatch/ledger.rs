@@ -1,0 +1,125 @@
+//! The outcomes in groups: what attempts came to is written down together, and never lost with the database away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::domain::gate::Reason;
+use crate::engine::Deps;
+use crate::engine::journal::Entry;
+use crate::store::outcome::{self, Again, MessageRow};
+use crate::store::task::{self, NewTask};
+
+const GROUP: usize = 256;
+const LINGER: Duration = Duration::from_millis(5);
+
+/// What an attempt came to.
+#[derive(Debug)]
+pub enum Ended {
+    /// Accepted, refused or uncertain: its history row, and the task it made.
+    Done(Box<MessageRow>, Option<Box<NewTask>>),
+    /// To be made again.
+    Again(Again),
+    /// Crossed, but the dot never went out: to be made again, even if it was called uncertain meanwhile.
+    Withdrawn(Again, Uuid),
+}
+
+struct Report {
+    ended: Ended,
+    written: oneshot::Sender<()>,
+}
+
+/// Takes outcomes and writes them in groups.
+#[derive(Clone)]
+pub struct Ledger {
+    reports: mpsc::Sender<Report>,
+}
+
+impl Ledger {
+    /// Starts the task that writes; it ends when the last handle is dropped.
+    pub fn start(deps: Arc<Deps>) -> Self {
+        let (reports, inbox) = mpsc::channel(GROUP * 2);
+        tokio::spawn(serve(deps, inbox));
+        Self { reports }
+    }
+
+    /// Writes one outcome; resolves when it is durable, in the database or the journal.
+    pub async fn write(&self, ended: Ended) {
+        let (written, done) = oneshot::channel();
+        if self.reports.send(Report { ended, written }).await.is_ok() {
+            let _ = done.await;
+        }
+    }
+}
+
+async fn serve(deps: Arc<Deps>, mut inbox: mpsc::Receiver<Report>) {
+    while let Some(first) = inbox.recv().await {
+        let mut group = vec![first];
+        while group.len() < GROUP {
+            match tokio::time::timeout(LINGER, inbox.recv()).await {
+                Ok(Some(report)) => group.push(report),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let (mut ended, mut written) = (Vec::new(), Vec::new());
+        for report in group {
+            ended.push(report.ended);
+            written.push(report.written);
+        }
+        settle(&deps, &ended).await;
+        for done in written {
+            let _ = done.send(());
+        }
+    }
+}
+
+/// Writes a group to the database; while it is away, to the journal.
+async fn settle(deps: &Deps, ended: &[Ended]) {
+    for pause in [50, 200, 1000] {
+        match write(deps, ended).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(%error, outcomes = ended.len(), "outcomes could not be written"),
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    let rows = ended.iter().filter_map(|e| match e {
+        Ended::Done(row, task) => Some(Entry { row: (**row).clone(), task: task.as_deref().cloned() }),
+        Ended::Again(_) | Ended::Withdrawn(..) => None,
+    });
+    if let Err(error) = deps.journal.append(rows) {
+        // Nothing is lost even so: the rows stay `crossing` and become uncertain when this daemon ends.
+        tracing::error!(%error, "the journal could not be written");
+    }
+}
+
+async fn write(deps: &Deps, ended: &[Ended]) -> Result<()> {
+    let (mut rows, mut tasks, mut again, mut withdrawn) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for one in ended {
+        match one {
+            Ended::Done(row, task) => {
+                rows.push((**row).clone());
+                tasks.extend(task.as_deref().cloned());
+            }
+            Ended::Again(a) => again.push(a.clone()),
+            Ended::Withdrawn(a, message) => {
+                again.push(a.clone());
+                withdrawn.push(*message);
+            }
+        }
+    }
+    let mut tx = deps.pool.begin().await?;
+    outcome::finish(&mut tx, &rows).await?;
+    task::insert(&mut tx, &tasks).await?;
+    outcome::again(&mut tx, deps.incarnation(), &again).await?;
+    outcome::revive_withdrawn(&mut tx, &withdrawn, deps.clock.now()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Back to the queue.
+pub fn back(touch_id: Uuid, at: chrono::DateTime<chrono::Utc>, reason: Reason, counts: bool) -> Again {
+    Again { touch_id, at, reason: reason.as_str().to_owned(), counts }
+}

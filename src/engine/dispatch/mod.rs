@@ -1,0 +1,168 @@
+//! Dispatch: claims due touches, clears them, builds their messages and hands them over.
+
+pub mod compose;
+mod crosser;
+mod ledger;
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use self::compose::Letter;
+use self::crosser::Crosser;
+use self::ledger::{Ended, Ledger, back};
+use super::clear::{Cleared, clear};
+use super::{Deps, Summary, ingest};
+use crate::channel::{RefusalClass, SendOutcome};
+use crate::domain::gate::Reason;
+use crate::store::outcome::MessageRow;
+use crate::store::queue::{self, Held};
+
+/// How many touches one claim takes.
+const BATCH: i64 = 300;
+/// How many attempts may be under way before nothing more is claimed.
+const IN_FLIGHT: usize = 600;
+/// Tries before a touch that is put off again and again is given up.
+const MAX_TRIES: i16 = 8;
+
+/// Hands touches over. One per daemon; holds the attempts that are under way.
+pub struct Dispatcher {
+    deps: Arc<Deps>,
+    crosser: Crosser,
+    ledger: Ledger,
+    attempts: JoinSet<()>,
+}
+
+impl Dispatcher {
+    /// With its two group committers.
+    pub fn new(deps: Arc<Deps>) -> Self {
+        let (crosser, ledger) = (Crosser::start(deps.clone()), Ledger::start(deps.clone()));
+        Self { deps, crosser, ledger, attempts: JoinSet::new() }
+    }
+
+    /// Claims one batch and starts its attempts. `more` says that the claim was full.
+    pub async fn run_once(&mut self, now: DateTime<Utc>) -> Result<Summary> {
+        while self.attempts.try_join_next().is_some() {}
+        let room = IN_FLIGHT.saturating_sub(self.attempts.len()) as i64;
+        if room == 0 {
+            self.attempts.join_next().await;
+            return Ok(Summary { done: 0, more: true });
+        }
+        let limit = BATCH.min(room);
+        let claimed = {
+            let mut conn = self.deps.pool.acquire().await?;
+            queue::claim(&mut conn, self.deps.incarnation(), now, limit).await?
+        };
+        let count = claimed.len();
+        let cleared = clear(&self.deps, claimed, now).await?;
+        let composed = compose::compose(&self.deps, cleared, now).await?;
+        self.put_back(&composed.broken, now).await?;
+        for letter in composed.letters {
+            self.attempts.spawn(attempt(self.deps.clone(), self.crosser.clone(), self.ledger.clone(), letter));
+        }
+        Ok(Summary { done: count as u64, more: count as i64 == limit })
+    }
+
+    /// Waits for every attempt that is under way.
+    pub async fn drain(&mut self) {
+        while self.attempts.join_next().await.is_some() {}
+    }
+
+    /// How many attempts are under way.
+    pub fn under_way(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// Touches whose message could not be built wait an hour for a better template, until they expire.
+    async fn put_back(&self, broken: &[(Cleared, String)], now: DateTime<Utc>) -> Result<()> {
+        let held: Vec<Held> = broken
+            .iter()
+            .map(|(cleared, why)| {
+                tracing::error!(touch = %cleared.touch.id(), cadence = %cleared.touch.cadence, why, "message not built");
+                Held {
+                    touch_id: cleared.touch.id(),
+                    until: now + TimeDelta::hours(1),
+                    reason: Reason::Render.as_str().to_owned(),
+                }
+            })
+            .collect();
+        let mut conn = self.deps.pool.acquire().await?;
+        queue::hold(&mut conn, self.deps.incarnation(), &held).await?;
+        Ok(())
+    }
+}
+
+/// One attempt, from the first byte to the written outcome.
+async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Letter) {
+    let ticket = crosser.ticket(letter.touch.id(), letter.charges.clone());
+    let outcome = letter.channel.send(letter.clearance, &letter.message, &ticket).await;
+    let now = deps.clock.now();
+    let touch_id = letter.touch.id();
+    metrics::counter!("kith_attempts_total", "channel" => letter.touch.channel.clone(), "outcome" => word(&outcome))
+        .increment(1);
+    let row = |outcome: &str, reply: String| {
+        Box::new(MessageRow { outcome: outcome.to_owned(), reply: Some(reply), done_at: now, ..letter.row.clone() })
+    };
+    let mut bounce = None;
+    let ended = match outcome {
+        SendOutcome::Accepted { reply } => Ended::Done(row("accepted", reply), letter.task.map(Box::new)),
+        SendOutcome::Refused { class, why } => {
+            bounce = Some((class, why.clone()));
+            Ended::Done(row("refused", why), None)
+        }
+        SendOutcome::Uncertain { why } => Ended::Done(row("uncertain", why), None),
+        SendOutcome::Deferred { until, why } => {
+            let at = until.unwrap_or(now + backoff(letter.touch.tries, touch_id));
+            if letter.touch.tries + 1 >= MAX_TRIES || at >= letter.touch.expires_at {
+                Ended::Done(row("refused", format!("given up: {why}")), None)
+            } else {
+                Ended::Again(back(touch_id, at, Reason::Deferred, true))
+            }
+        }
+        // Soon again: the gate then finds out why and for how long.
+        SendOutcome::NotCrossed => {
+            Ended::Again(back(touch_id, now + TimeDelta::seconds(30), Reason::Cap, false))
+        }
+        SendOutcome::Withdrawn => Ended::Withdrawn(
+            back(touch_id, now + TimeDelta::seconds(30), Reason::Deferred, false),
+            letter.touch.message_id,
+        ),
+    };
+    ledger.write(ended).await;
+    if let Some((class, why)) = bounce
+        && let Err(error) = ingest::bounced(&deps, &letter.touch, bounce_word(class), &why, now).await
+    {
+        tracing::warn!(%error, "a refusal could not be taken in as an event");
+    }
+}
+
+fn word(outcome: &SendOutcome) -> &'static str {
+    match outcome {
+        SendOutcome::Accepted { .. } => "accepted",
+        SendOutcome::Deferred { .. } => "deferred",
+        SendOutcome::Refused { .. } => "refused",
+        SendOutcome::Withdrawn => "withdrawn",
+        SendOutcome::NotCrossed => "not-crossed",
+        SendOutcome::Uncertain { .. } => "uncertain",
+    }
+}
+
+fn bounce_word(class: RefusalClass) -> &'static str {
+    match class {
+        RefusalClass::AddressBad => "hard",
+        RefusalClass::MailboxFull | RefusalClass::RateLimited => "soft",
+        RefusalClass::PolicyBlocked => "blocked",
+        RefusalClass::Other => "unknown",
+    }
+}
+
+/// Doubling from a minute to four hours, spread by the touch so that a crowd does not come back together.
+fn backoff(tries: i16, touch: Uuid) -> TimeDelta {
+    let minutes = 1i64 << tries.clamp(0, 8);
+    let spread = i64::from(touch.as_bytes()[15]);
+    TimeDelta::seconds((minutes * 60).min(4 * 3600) * (192 + spread / 2) / 256)
+}
+

@@ -1,0 +1,137 @@
+//! Incarnations: who is alive, and what becomes of the work of those who are not. All times here are the database's.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreError;
+use super::queue::Incarnation;
+
+/// Registers a new incarnation.
+pub async fn register(
+    conn: &mut PgConnection,
+    id: Uuid,
+    host: &str,
+    pid: i32,
+    roles: &[String],
+    version: &str,
+) -> Result<Incarnation, StoreError> {
+    let epoch = sqlx::query_scalar!(
+        r#"
+        insert into daemon (id, host, pid, roles, version, started_at, heartbeat_at)
+        values ($1, $2, $3, $4, $5, clock_timestamp(), clock_timestamp())
+        returning epoch
+        "#,
+        id,
+        host,
+        pid,
+        roles,
+        version,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Incarnation { id, epoch })
+}
+
+/// Renews the lease. `None` = this incarnation was declared dead and owns nothing any more.
+/// Otherwise the database's clock, to compare one's own with.
+pub async fn heartbeat(
+    conn: &mut PgConnection,
+    who: Incarnation,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let at = sqlx::query_scalar!(
+        r#"
+        update daemon set heartbeat_at = clock_timestamp()
+        where id = $1 and epoch = $2 and ended_at is null
+        returning heartbeat_at
+        "#,
+        who.id,
+        who.epoch,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(at)
+}
+
+/// Declares incarnations dead whose last heartbeat is older than `dead_after_secs`, and raises their epoch so that
+/// nothing of theirs can cross any more. Returns them.
+pub async fn bury(conn: &mut PgConnection, dead_after_secs: f64) -> Result<Vec<Uuid>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        r#"
+        update daemon set epoch = epoch + 1, ended_at = clock_timestamp()
+        where ended_at is null and heartbeat_at < clock_timestamp() - make_interval(secs => $1)
+        returning id
+        "#,
+        dead_after_secs,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids)
+}
+
+/// Ends an incarnation in good order.
+pub async fn leave(conn: &mut PgConnection, who: Incarnation) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update daemon set ended_at = clock_timestamp() where id = $1 and epoch = $2 and ended_at is null",
+        who.id,
+        who.epoch,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Gives the claims of ended incarnations back. Returns how many.
+pub async fn inherit_claims(conn: &mut PgConnection) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        r#"
+        with lost as (
+            select q.touch_id from queue q join daemon d on d.id = q.daemon_id
+            where q.state = 'claimed' and (d.ended_at is not null or d.epoch <> q.epoch)
+            order by q.touch_id
+            limit 10000
+            for update of q skip locked
+        )
+        update queue q set state = 'waiting', daemon_id = null, epoch = null
+        from lost where q.touch_id = lost.touch_id
+        "#,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Records the crossings of ended incarnations as uncertain: the message row is made from what the queue knows.
+/// Returns the message ids.
+pub async fn inherit_crossings(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<Vec<Uuid>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        r#"
+        with lost as (
+            select q.touch_id from queue q join daemon d on d.id = q.daemon_id
+            where q.state = 'crossing' and (d.ended_at is not null or d.epoch <> q.epoch)
+            order by q.touch_id
+            limit 10000
+            for update of q skip locked
+        ), gone as (
+            delete from queue q using lost where q.touch_id = lost.touch_id
+            returning q.*
+        ), made as (
+            insert into message (id, shard, contact_id, account_id, lead_id, touch_id, channel, class, cadence, step_key,
+                                 template, locale, sender, address, outcome, reply, tries, crossing_at, done_at)
+            select g.message_id, g.shard, g.contact_id, g.account_id, g.lead_id, g.touch_id, g.channel, g.class, g.cadence,
+                   g.step_key, '', coalesce(c.locale, ''), coalesce(g.sender, ''),
+                   coalesce(case g.channel when 'email' then c.email when 'sms' then c.phone end, ''),
+                   'uncertain', 'the daemon ended between crossing and reply', g.tries + 1, g.crossing_at, $1
+            from gone g join contact c on c.id = g.contact_id
+            returning id, touch_id
+        )
+        update touch t set state = 'uncertain', reason = 'the daemon ended between crossing and reply', done_at = $1
+        from made where t.id = made.touch_id
+        returning made.id
+        "#,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids)
+}

@@ -1,0 +1,257 @@
+//! Events: what came in, once each.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreError;
+
+/// An event to be kept.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Its id.
+    pub id: Uuid,
+    /// When it happened.
+    pub occurred_at: DateTime<Utc>,
+    /// When it came in.
+    pub received_at: DateTime<Utc>,
+    /// Its type by name.
+    pub r#type: String,
+    /// The person.
+    pub contact_id: Option<Uuid>,
+    /// The customer.
+    pub account_id: Option<Uuid>,
+    /// The lead it is about, where it says so or where the message does.
+    pub lead_id: Option<Uuid>,
+    /// The message it answers.
+    pub message_id: Option<Uuid>,
+    /// The touch of that message.
+    pub touch_id: Option<Uuid>,
+    /// By a person, not a machine.
+    pub human: bool,
+    /// Who reported it.
+    pub source: String,
+    /// The rest.
+    pub data: serde_json::Value,
+}
+
+/// Notes keys in the ledger; returns which positions are new. A key seen before, in this call or ever, is not.
+pub async fn claim_keys(
+    conn: &mut PgConnection,
+    source: &str,
+    keys: &[(Vec<u8>, Uuid)],
+    now: DateTime<Utc>,
+) -> Result<Vec<Uuid>, StoreError> {
+    let hashes: Vec<&[u8]> = keys.iter().map(|k| k.0.as_slice()).collect();
+    let ids: Vec<Uuid> = keys.iter().map(|k| k.1).collect();
+    let new = sqlx::query_scalar!(
+        r#"
+        insert into event_key (source, key_hash, event_id, at)
+        select $1, k.key_hash, k.event_id, $4 from unnest($2::bytea[], $3::uuid[]) as k (key_hash, event_id)
+        order by k.key_hash
+        on conflict do nothing
+        returning event_id
+        "#,
+        source,
+        &hashes as &[&[u8]],
+        &ids,
+        now,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(new)
+}
+
+/// Keeps events.
+pub async fn insert(conn: &mut PgConnection, rows: &[NewEvent]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = rows.iter().map(|r| r.id).collect();
+    let occurred: Vec<DateTime<Utc>> = rows.iter().map(|r| r.occurred_at).collect();
+    let received: Vec<DateTime<Utc>> = rows.iter().map(|r| r.received_at).collect();
+    let types: Vec<&str> = rows.iter().map(|r| r.r#type.as_str()).collect();
+    let contacts: Vec<Option<Uuid>> = rows.iter().map(|r| r.contact_id).collect();
+    let accounts: Vec<Option<Uuid>> = rows.iter().map(|r| r.account_id).collect();
+    let leads: Vec<Option<Uuid>> = rows.iter().map(|r| r.lead_id).collect();
+    let messages: Vec<Option<Uuid>> = rows.iter().map(|r| r.message_id).collect();
+    let touches: Vec<Option<Uuid>> = rows.iter().map(|r| r.touch_id).collect();
+    let human: Vec<bool> = rows.iter().map(|r| r.human).collect();
+    let sources: Vec<&str> = rows.iter().map(|r| r.source.as_str()).collect();
+    let data: Vec<serde_json::Value> = rows.iter().map(|r| r.data.clone()).collect();
+    sqlx::query!(
+        r#"
+        insert into event (id, occurred_at, received_at, type, contact_id, account_id, lead_id, message_id, touch_id, human,
+                           source, data)
+        select * from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[],
+                             $8::uuid[], $9::uuid[], $10::bool[], $11::text[], $12::jsonb[])
+        "#,
+        &ids,
+        &occurred,
+        &received,
+        &types as &[&str],
+        &contacts as &[Option<Uuid>],
+        &accounts as &[Option<Uuid>],
+        &leads as &[Option<Uuid>],
+        &messages as &[Option<Uuid>],
+        &touches as &[Option<Uuid>],
+        &human,
+        &sources as &[&str],
+        &data,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What a message is about.
+#[derive(Debug, Clone)]
+pub struct MessageRef {
+    /// Message id.
+    pub message_id: Uuid,
+    /// The person.
+    pub contact_id: Uuid,
+    /// The customer.
+    pub account_id: Uuid,
+    /// The lead.
+    pub lead_id: Option<Uuid>,
+    /// The touch.
+    pub touch_id: Option<Uuid>,
+    /// Channel.
+    pub channel: String,
+}
+
+/// Finds messages by id, finished ones and those just being handed over.
+pub async fn messages(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<MessageRef>, StoreError> {
+    let rows = sqlx::query_as!(
+        MessageRef,
+        r#"
+        select m.id as "message_id!", m.contact_id as "contact_id!", m.account_id as "account_id!", m.lead_id, m.touch_id,
+               m.channel as "channel!"
+        from message m where m.id = any($1)
+        union all
+        select q.message_id, q.contact_id, q.account_id, q.lead_id, q.touch_id, q.channel
+        from touch t join queue q on q.touch_id = t.id where t.message_id = any($1)
+        "#,
+        ids,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows)
+}
+
+/// A person found by what a caller calls him.
+#[derive(Debug, Clone)]
+pub struct ContactRef {
+    /// What was asked for.
+    pub asked: String,
+    /// The person.
+    pub contact_id: Uuid,
+    /// The customer.
+    pub account_id: Uuid,
+}
+
+/// Finds people by id, external id, mail address (lower case) or phone (E.164). A name that fits two people is answered twice.
+pub async fn contacts(conn: &mut PgConnection, asked: &[String]) -> Result<Vec<ContactRef>, StoreError> {
+    let rows = sqlx::query_as!(
+        ContactRef,
+        r#"
+        select f.asked as "asked!", coalesce(c.merged_into, c.id) as "contact_id!", c.account_id as "account_id!"
+        from (
+            select w.asked, r.contact_id from unnest($1::text[]) w (asked) join contact_ref r on r.external_id = w.asked
+            union
+            select w.asked, c.id from unnest($1::text[]) w (asked) join contact c on c.email = w.asked
+            union
+            select w.asked, c.id from unnest($1::text[]) w (asked) join contact c on c.phone = w.asked
+            union
+            select w.asked, c.id from unnest($1::text[]) w (asked) join contact c on c.id::text = w.asked
+        ) f join contact c on c.id = f.contact_id
+        order by 1, 2
+        "#,
+        asked,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows)
+}
+
+/// Keeps what names nobody known.
+pub async fn park(
+    conn: &mut PgConnection,
+    id: Uuid,
+    now: DateTime<Utc>,
+    source: &str,
+    message_id: Option<Uuid>,
+    payload: &serde_json::Value,
+    reason: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"
+        insert into event_parked (id, received_at, source, message_id, payload, reason) values ($1, $2, $3, $4, $5, $6)
+        on conflict do nothing
+        "#,
+        id,
+        now,
+        source,
+        message_id,
+        payload,
+        reason,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes parked events back whose message is known by now.
+pub async fn unpark(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<(Uuid, String, serde_json::Value)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        with p as (
+            select p.id from event_parked p
+            where p.message_id is not null
+              and (exists (select 1 from message m where m.id = p.message_id)
+                   or exists (select 1 from touch t where t.message_id = p.message_id))
+            order by p.received_at, p.id
+            limit $1
+            for update skip locked
+        )
+        delete from event_parked e using p where e.id = p.id
+        returning e.id, e.source, e.payload
+        "#,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|r| (r.id, r.source, r.payload)).collect())
+}
+
+/// Evidence of life settles an uncertain message as accepted. Returns the touches.
+pub async fn settle_accepted(
+    conn: &mut PgConnection,
+    message_ids: &[Uuid],
+    evidence: &str,
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    if message_ids.is_empty() {
+        return Ok(0);
+    }
+    let done = sqlx::query!(
+        r#"
+        with m as (
+            update message set outcome = 'accepted', reply = $2, done_at = $3
+            where id = any($1) and outcome = 'uncertain'
+            returning touch_id
+        )
+        update touch t set state = 'sent', reason = null, done_at = $3 from m where t.id = m.touch_id
+        "#,
+        message_ids,
+        evidence,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,189 @@
+//! The end of an attempt: one statement per group moves queue row, message and touch together.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreError;
+use super::queue::Incarnation;
+
+/// The history row of a message, and how it ended. Serialisable, since it may have to wait in the journal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MessageRow {
+    /// The touch it carried.
+    pub touch_id: Uuid,
+    /// Message id.
+    pub id: Uuid,
+    /// Template by name.
+    pub template: String,
+    /// Version of the template.
+    pub template_version_id: Option<Uuid>,
+    /// Locale it was written in.
+    pub locale: String,
+    /// Sender by name.
+    pub sender: String,
+    /// Address it went to.
+    pub address: String,
+    /// Subject, for a mail; title, for a task.
+    pub subject: Option<String>,
+    /// Segments, for a text message.
+    pub segments: Option<i16>,
+    /// Encoding, for a text message.
+    pub encoding: Option<String>,
+    /// Variables it was rendered with.
+    pub vars: serde_json::Value,
+    /// Hash of the unsigned bytes.
+    pub hash: String,
+    /// accepted, refused, uncertain
+    pub outcome: String,
+    /// Last reply, or what was seen instead.
+    pub reply: Option<String>,
+    /// When it ended.
+    pub done_at: DateTime<Utc>,
+}
+
+/// What an outcome makes of the touch.
+fn touch_state(outcome: &str) -> &'static str {
+    match outcome {
+        "accepted" => "sent",
+        "uncertain" => "uncertain",
+        _ => "failed",
+    }
+}
+
+/// Ends attempts: deletes the queue rows, inserts the messages, updates the touches. Keyed by message, so that an outcome
+/// that comes twice, or after a sweep called it uncertain, settles the one row instead of making another.
+/// Returns the touches that were ended or settled.
+pub async fn finish(conn: &mut PgConnection, rows: &[MessageRow]) -> Result<Vec<Uuid>, StoreError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let states: Vec<&str> = rows.iter().map(|r| touch_state(&r.outcome)).collect();
+    let body = serde_json::to_value(rows).map_err(|e| StoreError::Decode(e.to_string()))?;
+    let ids: Vec<Uuid> = rows.iter().map(|r| r.touch_id).collect();
+    let ended = sqlx::query_scalar!(
+        r#"
+        with r as (
+            select r.*, s.state
+            from jsonb_to_recordset($1::jsonb) as r (
+                touch_id uuid, id uuid, template text, template_version_id uuid, locale text, sender text, address text,
+                subject text, segments smallint, encoding text, vars jsonb, hash text, outcome text, reply text,
+                done_at timestamptz)
+            join unnest($2::uuid[], $3::text[]) as s (touch_id, state) using (touch_id)
+        ), gone as (
+            delete from queue q using r where q.touch_id = r.touch_id and q.message_id = r.id
+            returning q.touch_id, q.shard, q.contact_id, q.account_id, q.lead_id, q.channel, q.class, q.cadence,
+                      q.step_key, q.tries, q.crossing_at
+        ), settled as (
+            update message m
+            set outcome = r.outcome, reply = r.reply, done_at = r.done_at, template = r.template,
+                template_version_id = r.template_version_id, locale = r.locale, subject = r.subject,
+                segments = r.segments, encoding = r.encoding, vars = r.vars, hash = r.hash
+            from r where m.id = r.id and m.outcome = 'uncertain' and r.outcome in ('accepted', 'refused')
+            returning m.touch_id
+        ), made as (
+            insert into message (id, shard, contact_id, account_id, lead_id, touch_id, channel, class, cadence, step_key,
+                                 template, template_version_id, locale, sender, address, subject, segments, encoding,
+                                 vars, hash, outcome, reply, tries, crossing_at, done_at)
+            select r.id, g.shard, g.contact_id, g.account_id, g.lead_id, g.touch_id, g.channel, g.class, g.cadence,
+                   g.step_key, r.template, r.template_version_id, r.locale, r.sender, r.address, r.subject, r.segments,
+                   r.encoding, r.vars, r.hash, r.outcome, r.reply, g.tries + 1, g.crossing_at, r.done_at
+            from gone g join r using (touch_id)
+            returning touch_id
+        ), ended as (
+            select touch_id from made union select touch_id from settled
+        )
+        update touch t
+        set state = r.state, reason = case when r.state = 'sent' then null else r.reply end, done_at = r.done_at
+        from r join ended using (touch_id)
+        where t.id = r.touch_id
+        returning t.id
+        "#,
+        body,
+        &ids,
+        &states as &[&str],
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ended)
+}
+
+/// An attempt to be made again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Again {
+    /// The touch.
+    pub touch_id: Uuid,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why, as in the decision.
+    pub reason: String,
+    /// Whether it counts as a try.
+    pub counts: bool,
+}
+
+/// Puts attempts back that surely were not sent; only rows still owned, claimed or crossing.
+pub async fn again(conn: &mut PgConnection, who: Incarnation, rows: &[Again]) -> Result<u64, StoreError> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<Uuid> = rows.iter().map(|r| r.touch_id).collect();
+    let at: Vec<DateTime<Utc>> = rows.iter().map(|r| r.at).collect();
+    let reasons: Vec<String> = rows.iter().map(|r| r.reason.clone()).collect();
+    let counts: Vec<i16> = rows.iter().map(|r| i16::from(r.counts)).collect();
+    let done = sqlx::query!(
+        r#"
+        update queue q
+        set state = 'waiting', daemon_id = null, epoch = null, crossing_at = null, due_at = r.at, held = r.reason,
+            held_until = r.at, tries = q.tries + r.counts
+        from unnest($3::uuid[], $4::timestamptz[], $5::text[], $6::smallint[]) as r (touch_id, at, reason, counts)
+        where q.touch_id = r.touch_id and q.daemon_id = $1 and q.epoch = $2 and q.state in ('claimed', 'crossing')
+        "#,
+        who.id,
+        who.epoch,
+        &ids,
+        &at,
+        &reasons,
+        &counts,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// A withdrawn attempt whose row was swept as uncertain meanwhile: it surely was not sent, so it comes back to life.
+pub async fn revive_withdrawn(
+    conn: &mut PgConnection,
+    message_ids: &[Uuid],
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    if message_ids.is_empty() {
+        return Ok(0);
+    }
+    let done = sqlx::query!(
+        r#"
+        with m as (
+            delete from message m
+            where m.id = any($1) and m.outcome = 'uncertain'
+            returning m.*
+        ), t as (
+            update touch t set state = 'queued', reason = null, done_at = null, due_at = $2
+            from m where t.id = m.touch_id
+            returning t.*
+        )
+        insert into queue (touch_id, shard, message_id, enrollment_id, contact_id, account_id, lead_id, cadence,
+                           cadence_version_id, step_key, class, channel, sender, due_at, first_due_at, expires_at, held,
+                           address_hash)
+        select t.id, t.shard, m.id, t.enrollment_id, t.contact_id, m.account_id, m.lead_id, e.cadence,
+               e.cadence_version_id, t.step_key, m.class, m.channel, m.sender, $2, $2, $2 + interval '1 day', 'withdrawn',
+               case m.channel when 'email' then c.email_hash when 'sms' then c.phone_hash end
+        from t join m on m.touch_id = t.id join enrollment e on e.id = t.enrollment_id join contact c on c.id = t.contact_id
+        on conflict do nothing
+        "#,
+        message_ids,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
