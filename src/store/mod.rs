@@ -82,8 +82,9 @@ pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
         table_name: MIGRATION_TABLE.into(),
         ..Migrator::DEFAULT
     };
+    // `run` would make this future impossible to spawn: its `Acquire` bound is not general enough for `Send`.
     migrator
-        .run(&mut connection)
+        .run_direct(None, &mut connection, false)
         .await
         .map_err(StoreError::Migration)?;
     connection.close().await?;
