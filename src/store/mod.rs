@@ -3,6 +3,28 @@
 //! Every table lives in the schema `kith`. SQL names tables unqualified: the role's own `search_path` in this database
 //! finds them, so that nothing depends on the state of a session (a pooler in transaction mode is fine).
 
+pub mod audience;
+pub mod contact;
+pub mod control;
+pub mod crossing;
+pub mod daemon;
+pub mod decision;
+pub mod document;
+pub mod enrollment;
+pub mod entrant;
+pub mod event;
+pub mod facts;
+pub mod grievance;
+pub mod lead;
+pub mod link;
+pub mod outcome;
+pub mod purchase;
+pub mod queue;
+pub mod standing;
+pub mod suppression;
+pub mod task;
+pub mod touch;
+
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
@@ -26,6 +48,9 @@ pub enum StoreError {
     /// A migration failed. The database is as it was before that migration.
     #[error("migration: {0}")]
     Migration(#[source] MigrateError),
+    /// What was to be written, or was read, has not the form it must have.
+    #[error("stored form: {0}")]
+    Decode(String),
     /// The database was migrated by a newer kith.
     #[error(
         "the database has schema version {found}, and this kith knows versions up to {known}: \

@@ -1,0 +1,50 @@
+//! Monthly partitions of the tables that only grow, made three months ahead of business time.
+
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
+use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Builder;
+
+use super::StoreError;
+
+/// Tables that are cut by the month of their id.
+const TABLES: [&str; 3] = ["message", "decision", "event"];
+const AHEAD: u32 = 3;
+
+/// Makes the partitions of this month and the next three that are not there yet.
+pub async fn ensure(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let existing: Vec<String> = sqlx::query_scalar!(
+        r#"
+        select c.relname as "name!" from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_class p on p.oid = i.inhparent
+        where p.relname in ('message', 'decision', 'event') and p.relnamespace = (select oid from pg_namespace where nspname = 'kith')
+        "#
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let today = now.date_naive();
+    let this_month = today.with_day(1).unwrap_or(today);
+    for month in (0..=AHEAD).filter_map(|n| this_month.checked_add_months(Months::new(n))) {
+        let Some(next) = month.checked_add_months(Months::new(1)) else { continue };
+        for table in TABLES {
+            let name = format!("{table}_{}", month.format("%Y_%m"));
+            if existing.contains(&name) {
+                continue;
+            }
+            // Names and bounds are made here, from dates: nothing of a user is in this text.
+            let create = format!(
+                "create table if not exists {name} partition of {table} for values from ('{}') to ('{}')",
+                first_id(month),
+                first_id(next)
+            );
+            sqlx::query(AssertSqlSafe(create)).execute(&mut *conn).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The smallest uuid v7 of a month.
+fn first_id(month: NaiveDate) -> uuid::Uuid {
+    let millis = month.and_time(NaiveTime::MIN).and_utc().timestamp_millis().max(0);
+    let mut bytes = [0; 16];
+    bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+    Builder::from_bytes(bytes).into_uuid()
+}
