@@ -1,1 +1,32 @@
-//! Templates to messages: registry, layouts, inlining, text part, links, footer.
+//! Templates to messages. Plain inputs, no I/O but the one loader, no clock: the same inputs give the same bytes.
+//!
+//! A [`TemplateSet`] is what an operator wrote, read from a directory or from a database. [`Registry::compile`] checks
+//! every rule of the language and compiles it, or says where it is wrong. [`render`] makes one message of it for one
+//! person, and [`build_email`] makes the bytes of a mail. `docs/templates.md` is the reference for authors.
+
+pub mod context;
+pub mod data;
+pub mod document;
+mod format;
+pub mod limits;
+pub mod links;
+mod lint;
+pub mod locale;
+pub mod message;
+pub mod mime;
+pub mod plaintext;
+pub mod preview;
+pub mod problem;
+pub mod registry;
+mod scan;
+mod scope;
+pub mod source;
+mod walk;
+
+pub use context::RenderContext;
+pub use links::{LinkMaker, Untracked};
+pub use message::{Medium, RenderError, Rendered, RenderedEmail, RenderedSms, RenderedTask, Wanted, render};
+pub use mime::{Envelope, MimeError, build_email};
+pub use problem::Problem;
+pub use registry::Registry;
+pub use source::{Parts, Shared, TemplateSet, TemplateSource};

@@ -1,0 +1,321 @@
+//! One message for one person: language chosen, parts rendered, links counted.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    context::RenderContext,
+    data::{Data, DataError},
+    document,
+    links::{self, LinkMaker},
+    locale, plaintext,
+    registry::Registry,
+};
+
+/// How a message travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Medium {
+    /// Mail: `subject` with `html`, `text` or both.
+    Email,
+    /// Text message: `sms`.
+    Sms,
+    /// Task for the owner: `task`.
+    Task,
+}
+
+impl Medium {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Email, Self::Sms, Self::Task];
+}
+
+impl fmt::Display for Medium {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Email => "email",
+            Self::Sms => "sms",
+            Self::Task => "task",
+        })
+    }
+}
+
+/// What is to be rendered.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Name of the template.
+    pub template: &'a str,
+    /// How it travels.
+    pub medium: Medium,
+    /// The reader's language: the contact's, for a task the owner's.
+    pub locale: &'a str,
+    /// The language for those whose own there is no content in.
+    pub default_locale: &'a str,
+}
+
+/// A rendered message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rendered {
+    /// A mail.
+    Email(RenderedEmail),
+    /// A text message.
+    Sms(RenderedSms),
+    /// A task.
+    Task(RenderedTask),
+}
+
+/// Words of a mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderedEmail {
+    /// Language of the content.
+    pub locale: String,
+    /// One line, no control characters.
+    pub subject: String,
+    /// HTML body, when the template has one.
+    pub html: Option<String>,
+    /// Plain body.
+    pub text: String,
+}
+
+/// Words of a text message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderedSms {
+    /// Language of the content.
+    pub locale: String,
+    /// The message.
+    pub text: String,
+}
+
+/// Words of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderedTask {
+    /// Language of the content.
+    pub locale: String,
+    /// One line.
+    pub title: String,
+    /// The rest; may be empty.
+    pub body: String,
+}
+
+/// Why there is no message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// No template of that name.
+    #[error("there is no template `{0}`")]
+    UnknownTemplate(String),
+    /// No content in a language this person reads.
+    #[error("template `{template}` has no content for a reader of {locale}")]
+    NoLanguage {
+        /// The template.
+        template: String,
+        /// The language wanted.
+        locale: String,
+    },
+    /// The template says nothing on this way.
+    #[error("template `{template}` in {locale} has nothing to send as {medium}")]
+    NoPart {
+        /// The template.
+        template: String,
+        /// The language chosen.
+        locale: String,
+        /// The way wanted.
+        medium: Medium,
+    },
+    /// A variable this person has no value of; an attribute, as a rule.
+    #[error("{file}:{line}:{column}: `{variable}` is not known of this contact")]
+    Missing {
+        /// Its name.
+        variable: String,
+        /// Where it is used.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// More output than a part may have.
+    #[error("{file}: the rendered part is bigger than {limit} bytes")]
+    TooBig {
+        /// Where it was noticed.
+        file: String,
+        /// The bound.
+        limit: usize,
+    },
+    /// A formatter refused its value.
+    #[error("{file}:{line}:{column}: {reason}")]
+    Failed {
+        /// Where.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// Why.
+        reason: String,
+    },
+    /// The rendered part says nothing.
+    #[error("{file}: nothing is left to say when rendered for this contact")]
+    Empty {
+        /// The part.
+        file: String,
+    },
+    /// Facts that cannot be rendered from.
+    #[error(transparent)]
+    Data(#[from] DataError),
+}
+
+/// Renders one message. The same inputs give the same message.
+pub fn render(
+    registry: &Registry,
+    wanted: Wanted<'_>,
+    context: &RenderContext,
+    links: &dyn LinkMaker,
+) -> Result<Rendered, RenderError> {
+    let Wanted { template, medium, .. } = wanted;
+    if !registry.has(template) {
+        return Err(RenderError::UnknownTemplate(template.to_owned()));
+    }
+    let available = registry.locales(template);
+    let locale = locale::choose(wanted.locale, wanted.default_locale, available).ok_or_else(|| {
+        RenderError::NoLanguage {
+            template: template.to_owned(),
+            locale: wanted.locale.to_owned(),
+        }
+    })?;
+    if !registry.media(template, locale).contains(&medium) {
+        let (template, locale) = (template.to_owned(), locale.to_owned());
+        return Err(RenderError::NoPart {
+            template,
+            locale,
+            medium,
+        });
+    }
+    let work = Work {
+        registry,
+        template,
+        locale,
+        data: Data::of(context, locale)?,
+        links,
+    };
+    match medium {
+        Medium::Email => work.email(context).map(Rendered::Email),
+        Medium::Sms => work.sms().map(Rendered::Sms),
+        Medium::Task => work.task().map(Rendered::Task),
+    }
+}
+
+struct Work<'a> {
+    registry: &'a Registry,
+    template: &'a str,
+    locale: &'a str,
+    data: Data,
+    links: &'a dyn LinkMaker,
+}
+
+impl Work<'_> {
+    fn part(&self, part: &str) -> Result<String, RenderError> {
+        self.registry
+            .part(self.template, self.locale, part, self.data.value())
+    }
+
+    fn file(&self, part: &str) -> String {
+        format!("{}/{}/{part}.hbs", self.template, self.locale)
+    }
+
+    /// A part of plain text with its links counted; it has to say something.
+    fn plain(&self, part: &str) -> Result<String, RenderError> {
+        let text = plaintext::tidy(&links::in_text(&self.part(part)?, self.links));
+        if text.is_empty() {
+            Err(RenderError::Empty {
+                file: self.file(part),
+            })
+        } else {
+            Ok(text)
+        }
+    }
+
+    fn email(&self, context: &RenderContext) -> Result<RenderedEmail, RenderError> {
+        let subject = one_line(&self.part("subject")?);
+        if subject.is_empty() {
+            return Err(RenderError::Empty {
+                file: self.file("subject"),
+            });
+        }
+        let own: Vec<&str> = [&context.links.unsubscribe, &context.links.preferences]
+            .into_iter()
+            .filter_map(Option::as_deref)
+            .collect();
+        let html = if self.registry.has_part(self.template, self.locale, "html") {
+            Some(self.html(&subject, &own)?)
+        } else {
+            None
+        };
+        let text = match &html {
+            Some(html) if !self.registry.has_part(self.template, self.locale, "text") => {
+                plaintext::from_html(html).map_err(|error| self.failed("html", &error.to_string()))?
+            }
+            _ => self.plain("text")?,
+        };
+        let html = match (html, self.links.pixel()) {
+            (Some(html), Some(address)) => Some(document::with_pixel(&html, &address)),
+            (html, _) => html,
+        };
+        Ok(RenderedEmail {
+            locale: self.locale.to_owned(),
+            subject,
+            html,
+            text,
+        })
+    }
+
+    fn html(&self, subject: &str, own: &[&str]) -> Result<String, RenderError> {
+        let body = self.part("html")?;
+        let whole = match self.registry.layout(self.template, self.locale) {
+            Some(layout) => {
+                self.registry
+                    .around(layout, self.locale, &self.data.with_layout(subject, &body))?
+            }
+            None => body,
+        };
+        let inlined = document::inline(&whole).map_err(|error| self.failed("html", &error.to_string()))?;
+        Ok(document::link(&inlined, own, self.links))
+    }
+
+    fn sms(&self) -> Result<RenderedSms, RenderError> {
+        // No-break spaces are outside GSM-7: one of them would double the price of the message.
+        let text = self.plain("sms")?.replace(['\u{a0}', '\u{202f}'], " ");
+        Ok(RenderedSms {
+            locale: self.locale.to_owned(),
+            text: text.trim().to_owned(),
+        })
+    }
+
+    fn task(&self) -> Result<RenderedTask, RenderError> {
+        let text = self.plain("task")?;
+        let (title, body) = text.split_once('\n').unwrap_or((&text, ""));
+        Ok(RenderedTask {
+            locale: self.locale.to_owned(),
+            title: one_line(title),
+            body: body.trim().to_owned(),
+        })
+    }
+
+    fn failed(&self, part: &str, reason: &str) -> RenderError {
+        RenderError::Failed {
+            file: self.file(part),
+            line: 1,
+            column: 1,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+/// One line without control characters: line breaks in a name do not reach a header.
+fn one_line(text: &str) -> String {
+    let spaced: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,216 @@
+//! The bytes of a mail. The same words and envelope give the same bytes, so that a retry is the same mail.
+
+use chrono::{DateTime, Utc};
+use lettre::{
+    Address, Message,
+    message::{
+        Mailbox, MultiPart, SinglePart,
+        header::{HeaderName, HeaderValue},
+    },
+};
+use ring::digest::{SHA256, digest};
+
+use super::message::RenderedEmail;
+
+/// Bytes of one header line (RFC 5322 section 2.1.1), line end not counted.
+const LINE_BYTES: usize = 998;
+
+/// From whom, to whom, and what the headers say.
+#[derive(Debug, Clone)]
+pub struct Envelope {
+    /// Display name of the sender.
+    pub from_name: Option<String>,
+    /// Address of the sender.
+    pub from_address: String,
+    /// Where answers go, when not to the sender.
+    pub reply_to: Option<String>,
+    /// Display name of the recipient.
+    pub to_name: Option<String>,
+    /// Address of the recipient.
+    pub to_address: String,
+    /// Message-ID without angle brackets.
+    pub message_id: String,
+    /// Date header: the first attempt's moment, the same in every attempt.
+    pub date: DateTime<Utc>,
+    /// Address for unsubscribing with one click (RFC 8058): takes a POST.
+    pub list_unsubscribe: Option<String>,
+    /// Whether this is sent by a program on its own (RFC 3834): asks responders to keep silent.
+    pub auto_submitted: bool,
+    /// Further headers, such as `Feedback-ID`.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Why a mail cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MimeError {
+    /// An address that is none.
+    #[error("{field}: not an email address")]
+    Address {
+        /// Which one.
+        field: &'static str,
+    },
+    /// A header that may not be set, or not so.
+    #[error("header {name}: {reason}")]
+    Header {
+        /// Its name.
+        name: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The parts do not make a mail.
+    #[error("{0}")]
+    Build(String),
+}
+
+/// Header and body with CRLF line ends, not dot-stuffed and not signed.
+pub fn build_email(words: &RenderedEmail, envelope: &Envelope) -> Result<Vec<u8>, MimeError> {
+    let mut builder = Message::builder()
+        .date(envelope.date.into())
+        .from(mailbox(
+            "From",
+            envelope.from_name.as_deref(),
+            &envelope.from_address,
+        )?)
+        .to(mailbox("To", envelope.to_name.as_deref(), &envelope.to_address)?)
+        .subject(clean(&words.subject))
+        .raw_header(one_line(
+            "Message-ID",
+            &format!("<{}>", message_id(&envelope.message_id)?),
+        )?);
+    if let Some(reply_to) = &envelope.reply_to {
+        builder = builder.reply_to(mailbox("Reply-To", None, reply_to)?);
+    }
+    if let Some(address) = &envelope.list_unsubscribe {
+        if !address.starts_with("https://") && !address.starts_with("http://") {
+            return Err(refused("List-Unsubscribe", "not a web address"));
+        }
+        if address.contains(['<', '>', ',']) {
+            return Err(refused("List-Unsubscribe", "a character that ends the address"));
+        }
+        builder = builder
+            .raw_header(one_line("List-Unsubscribe", &format!("<{address}>"))?)
+            .raw_header(one_line("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")?);
+    }
+    if envelope.auto_submitted {
+        builder = builder.raw_header(one_line("Auto-Submitted", "auto-generated")?);
+    }
+    for (name, value) in &envelope.headers {
+        builder = builder.raw_header(further(name, value)?);
+    }
+    let text = SinglePart::plain(crlf(&words.text));
+    let message = match &words.html {
+        Some(html) => builder.multipart(
+            MultiPart::alternative()
+                .boundary(boundary(&envelope.message_id))
+                .singlepart(text)
+                .singlepart(SinglePart::html(crlf(html))),
+        ),
+        None => builder.singlepart(text),
+    };
+    Ok(message
+        .map_err(|error| MimeError::Build(error.to_string()))?
+        .formatted())
+}
+
+/// A boundary that belongs to the message, not to the attempt.
+fn boundary(message_id: &str) -> String {
+    let hash = digest(&SHA256, message_id.as_bytes());
+    let hex: String = hash
+        .as_ref()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("=_{hex}")
+}
+
+fn mailbox(field: &'static str, name: Option<&str>, address: &str) -> Result<Mailbox, MimeError> {
+    let address: Address = address.parse().map_err(|_| MimeError::Address { field })?;
+    let name = name.map(clean).filter(|name| !name.is_empty());
+    Ok(Mailbox::new(name, address))
+}
+
+/// Text without anything that could end a header line.
+fn clean(text: &str) -> String {
+    let spaced: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn message_id(id: &str) -> Result<&str, MimeError> {
+    let dotted = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+/=?^_`{|}~.-".contains(c);
+    match id.split_once('@') {
+        Some((left, right))
+            if !left.is_empty()
+                && !right.is_empty()
+                && left.chars().all(dotted)
+                && right.chars().all(dotted) =>
+        {
+            Ok(id)
+        }
+        _ => Err(refused("Message-ID", "not of the form left@right")),
+    }
+}
+
+/// A header on exactly one line: some receivers do not read it otherwise (RFC 8058's in particular).
+fn one_line(name: &'static str, value: &str) -> Result<HeaderValue, MimeError> {
+    if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(refused(name, "a character outside printable ASCII"));
+    }
+    if name.len() + 2 + value.len() > LINE_BYTES {
+        return Err(refused(name, "too long for one line"));
+    }
+    let name = HeaderName::new_from_ascii_str(name);
+    Ok(HeaderValue::dangerous_new_pre_encoded(
+        name,
+        value.to_owned(),
+        value.to_owned(),
+    ))
+}
+
+/// A header of the caller's own. Those that this module writes cannot be written again.
+fn further(name: &str, value: &str) -> Result<HeaderValue, MimeError> {
+    const OURS: [&str; 13] = [
+        "auto-submitted",
+        "bcc",
+        "cc",
+        "date",
+        "from",
+        "list-unsubscribe",
+        "list-unsubscribe-post",
+        "message-id",
+        "mime-version",
+        "reply-to",
+        "sender",
+        "subject",
+        "to",
+    ];
+    let lower = name.to_ascii_lowercase();
+    if OURS.contains(&lower.as_str()) || lower.starts_with("content-") {
+        return Err(refused(name, "is written by kith itself"));
+    }
+    if !name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    {
+        return Err(refused(&clean(name), "not a header name"));
+    }
+    let name = HeaderName::new_from_ascii(name.to_owned()).map_err(|_| refused(name, "not a header name"))?;
+    Ok(HeaderValue::new(name, clean(value)))
+}
+
+fn refused(name: &str, reason: &'static str) -> MimeError {
+    MimeError::Header {
+        name: name.to_owned(),
+        reason,
+    }
+}
+
+/// Every line end as CRLF, bare ones too: what stands behind a bare one would not be dot-stuffed by all.
+fn crlf(text: &str) -> String {
+    text.replace("\r\n", "\n")
+        .replace('\r', "\n")
+        .replace('\n', "\r\n")
+}
