@@ -39,4 +39,4 @@ pub mod window;
 pub mod zone;
 
 #[cfg(test)]
-mod corpora;
+pub(crate) mod corpora;

@@ -1,0 +1,312 @@
+//! Senders: accounts at SMTP servers and SMS providers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::secret::SecretRef;
+use crate::domain::cadence::ChannelKind;
+
+/// An account that carries messages, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "SenderForm", into = "SenderForm")]
+pub struct Sender {
+    /// What steps and queue rows call it.
+    pub name: String,
+    /// What it carries, and how.
+    pub transport: Transport,
+}
+
+/// What a sender carries, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// Mail through an SMTP server.
+    Email(EmailSender),
+    /// Text messages through a provider.
+    Sms(SmsProvider),
+}
+
+/// A mail sender.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmailSender {
+    /// Name in From.
+    pub from_name: String,
+    /// Address in From and Return-Path; its domain is the sender's domain.
+    pub from_email: String,
+    /// Where answers go; From where absent.
+    pub reply_to: Option<String>,
+    /// The server.
+    pub smtp: Smtp,
+}
+
+/// An SMTP account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Smtp {
+    /// Host name or address; empty until set.
+    pub host: String,
+    /// 587 for STARTTLS, 465 for TLS from the start, 25 between servers.
+    #[serde(default = "submission")]
+    pub port: u16,
+    /// How the line is encrypted.
+    #[serde(default)]
+    pub tls: Tls,
+    /// For AUTH; none where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// For AUTH.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretRef>,
+    /// Open at once at the most.
+    #[serde(default = "eight")]
+    pub max_connections: u16,
+    /// Selector of the DKIM key that the server signs with; `kith doctor` looks it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dkim_selector: Option<String>,
+}
+
+fn submission() -> u16 {
+    587
+}
+
+fn eight() -> u16 {
+    8
+}
+
+/// How an SMTP line is encrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tls {
+    /// STARTTLS, or nothing is sent.
+    #[default]
+    Starttls,
+    /// TLS from the first byte.
+    Implicit,
+    /// STARTTLS where the server offers it, plain otherwise.
+    Opportunistic,
+    /// Plain; for servers on the same machine.
+    None,
+}
+
+/// An SMS account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SmsProvider {
+    /// Twilio's API.
+    Twilio(Twilio),
+    /// Any HTTP gateway.
+    Generic(HttpGateway),
+}
+
+/// An account at Twilio.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Twilio {
+    /// Account SID.
+    pub account_sid: String,
+    /// Auth token; also checks the signature of what comes in.
+    pub auth_token: SecretRef,
+    /// Sending number in E.164, or the SID of a messaging service.
+    pub from: String,
+    /// Base of the API, for a regional edge or a test.
+    #[serde(default = "twilio_api")]
+    pub api_url: String,
+}
+
+fn twilio_api() -> String {
+    "https://api.twilio.com".to_owned()
+}
+
+/// Any HTTP gateway: address, headers and body are templates over `to`, `text`, `from`, `message_id` and `secret`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpGateway {
+    /// Where the request goes.
+    pub url: String,
+    /// HTTP method.
+    #[serde(default = "post")]
+    pub method: String,
+    /// Headers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The body; empty sends none.
+    #[serde(default)]
+    pub body: String,
+    /// Sending number or name, `{{from}}`.
+    #[serde(default)]
+    pub from: String,
+    /// The gateway's key, `{{secret}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretRef>,
+    /// Whether the gateway refuses a second request with the same message id, so that an unknown may be tried again.
+    #[serde(default)]
+    pub idempotent: bool,
+}
+
+fn post() -> String {
+    "POST".to_owned()
+}
+
+impl Sender {
+    /// What it carries.
+    pub fn channel(&self) -> ChannelKind {
+        match self.transport {
+            Transport::Email(_) => ChannelKind::Email,
+            Transport::Sms(_) => ChannelKind::Sms,
+        }
+    }
+
+    /// The mail sender, if it is one.
+    pub fn email(&self) -> Option<&EmailSender> {
+        match &self.transport {
+            Transport::Email(email) => Some(email),
+            Transport::Sms(_) => None,
+        }
+    }
+
+    /// The SMS provider, if it is one.
+    pub fn sms(&self) -> Option<&SmsProvider> {
+        match &self.transport {
+            Transport::Sms(sms) => Some(sms),
+            Transport::Email(_) => None,
+        }
+    }
+}
+
+/// A sender as it is written: one table with the keys of its kind.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SenderForm {
+    name: String,
+    channel: ChannelKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from_email: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reply_to: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    smtp: Option<Smtp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    twilio: Option<Twilio>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    generic: Option<HttpGateway>,
+}
+
+impl TryFrom<SenderForm> for Sender {
+    type Error = String;
+
+    fn try_from(form: SenderForm) -> Result<Self, String> {
+        let name = form.name;
+        let mail_keys = form.from_name.is_some() || form.from_email.is_some() || form.reply_to.is_some();
+        let transport = match (form.channel, form.smtp, form.twilio, form.generic) {
+            (ChannelKind::Email, Some(smtp), None, None) => Transport::Email(EmailSender {
+                from_name: form.from_name.unwrap_or_default(),
+                from_email: form
+                    .from_email
+                    .ok_or_else(|| format!("mail sender `{name}` needs `from_email`"))?,
+                reply_to: form.reply_to.filter(|address| !address.is_empty()),
+                smtp,
+            }),
+            (ChannelKind::Email, ..) => {
+                return Err(format!(
+                    "mail sender `{name}` needs a table `smtp` and no other transport"
+                ));
+            }
+            (ChannelKind::Sms, ..) if mail_keys => {
+                return Err(format!(
+                    "text sender `{name}` takes no from_name, from_email or reply_to"
+                ));
+            }
+            (ChannelKind::Sms, None, Some(twilio), None) => Transport::Sms(SmsProvider::Twilio(twilio)),
+            (ChannelKind::Sms, None, None, Some(generic)) => Transport::Sms(SmsProvider::Generic(generic)),
+            (ChannelKind::Sms, ..) => {
+                return Err(format!(
+                    "text sender `{name}` needs one table, `twilio` or `generic`"
+                ));
+            }
+            (ChannelKind::Task, ..) => return Err(format!("sender `{name}`: a task needs no sender")),
+        };
+        Ok(Self { name, transport })
+    }
+}
+
+impl From<Sender> for SenderForm {
+    fn from(sender: Sender) -> Self {
+        let channel = sender.channel();
+        let blank = Self {
+            name: sender.name,
+            channel,
+            from_name: None,
+            from_email: None,
+            reply_to: None,
+            smtp: None,
+            twilio: None,
+            generic: None,
+        };
+        match sender.transport {
+            Transport::Email(email) => Self {
+                from_name: Some(email.from_name),
+                from_email: Some(email.from_email),
+                reply_to: email.reply_to,
+                smtp: Some(email.smtp),
+                ..blank
+            },
+            Transport::Sms(SmsProvider::Twilio(twilio)) => Self {
+                twilio: Some(twilio),
+                ..blank
+            },
+            Transport::Sms(SmsProvider::Generic(generic)) => Self {
+                generic: Some(generic),
+                ..blank
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Sender, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn each_kind_has_its_keys() {
+        let mail = "name = \"m\"\nchannel = \"email\"\nfrom_email = \"a@b.example\"\nsmtp = { host = \"h\" }";
+        let sender = read(mail).unwrap();
+        assert_eq!(sender.email().unwrap().smtp.port, 587);
+        assert_eq!(read(&toml::to_string(&sender).unwrap()).unwrap(), sender);
+        let text = "name = \"t\"\nchannel = \"sms\"\n\
+                    twilio = { account_sid = \"AC1\", auth_token = { env = \"T\" }, from = \"+15550100\" }";
+        let sender = read(text).unwrap();
+        assert_eq!(sender.channel(), ChannelKind::Sms);
+        assert_eq!(read(&toml::to_string(&sender).unwrap()).unwrap(), sender);
+    }
+
+    #[test]
+    fn the_keys_of_another_kind_are_refused() {
+        for (text, reason) in [
+            (
+                "name = \"m\"\nchannel = \"email\"\nfrom_email = \"a@b.example\"",
+                "needs a table `smtp`",
+            ),
+            (
+                "name = \"m\"\nchannel = \"email\"\nsmtp = { host = \"h\" }",
+                "needs `from_email`",
+            ),
+            (
+                "name = \"m\"\nchannel = \"sms\"\nsmtp = { host = \"h\" }",
+                "needs one table",
+            ),
+            (
+                "name = \"m\"\nchannel = \"sms\"\nfrom_name = \"x\"\ngeneric = { url = \"u\" }",
+                "takes no from_name",
+            ),
+            ("name = \"m\"\nchannel = \"task\"", "needs no sender"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

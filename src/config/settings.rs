@@ -1,0 +1,179 @@
+//! Everything that `kith.toml` says.
+
+use serde::Deserialize;
+
+use super::company::Company;
+use super::delivery::{Delivery, Mode};
+use super::problem::Problem;
+use super::runtime::{Database, Events, Import, Lease, Listen, Log};
+use super::sender::Sender;
+use super::source::Source;
+use crate::domain::cadence::ChannelKind;
+use crate::domain::email::EmailAddress;
+use crate::domain::gate_rules::GateRules;
+
+/// Everything that `kith.toml` says.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The company in whose name kith writes.
+    pub company: Company,
+    /// The database.
+    pub database: Database,
+    /// Where messages really go.
+    pub delivery: Delivery,
+    /// The two listeners.
+    pub listen: Listen,
+    /// Accounts that carry messages; the first of a channel is its default.
+    pub senders: Vec<Sender>,
+    /// What the gate asks. A document: `kith apply` puts it in force.
+    pub gate: GateRules,
+    /// The log.
+    pub log: Log,
+    /// How a daemon shows that it is alive.
+    pub lease: Lease,
+    /// Imports.
+    pub import: Import,
+    /// Events that come in.
+    pub events: Events,
+}
+
+impl Settings {
+    /// The sender of that name, or the first of the channel.
+    pub fn sender(&self, channel: ChannelKind, name: Option<&str>) -> Option<&Sender> {
+        self.senders
+            .iter()
+            .filter(|sender| sender.channel() == channel)
+            .find(|sender| name.is_none_or(|name| sender.name == name))
+    }
+
+    /// What types alone cannot tell.
+    pub(super) fn check(&self, source: &Source) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut refuse = |path: &[&str], reason: String| problems.push(source.problem_at(path, reason));
+        if self.company.name.trim().is_empty() {
+            refuse(&["company", "name"], "the company needs a name".into());
+        }
+        if self.company.region.len() != 2 || !self.company.region.bytes().all(|b| b.is_ascii_uppercase()) {
+            refuse(
+                &["company", "region"],
+                "a region is two capitals of ISO 3166, such as CN".into(),
+            );
+        }
+        if self.company.currency.len() != 3 || !self.company.currency.bytes().all(|b| b.is_ascii_uppercase())
+        {
+            refuse(
+                &["company", "currency"],
+                "a currency is three capitals of ISO 4217, such as CNY".into(),
+            );
+        }
+        if self.company.default_locale.parse::<icu_locale::Locale>().is_err() {
+            refuse(
+                &["company", "default_locale"],
+                "not a language tag such as en or zh-Hans".into(),
+            );
+        }
+        for (key, address) in [
+            ("url", &self.company.url),
+            ("pricing_url", &self.company.pricing_url),
+            ("booking_url", &self.company.booking_url),
+            ("case_url", &self.company.case_url),
+        ] {
+            if !is_web_address(address) {
+                refuse(
+                    &["company", key],
+                    format!("{address:?} is not an http(s) address"),
+                );
+            }
+        }
+        if !is_web_address(&self.listen.public_url) {
+            refuse(&["listen", "public_url"], "not an http(s) address".into());
+        }
+        if self.listen.public == self.listen.admin && self.listen.public.port() != 0 {
+            refuse(
+                &["listen", "admin"],
+                "both listeners on one address: the admin pages would be public".into(),
+            );
+        }
+        if self
+            .database
+            .url
+            .as_ref()
+            .is_some_and(super::runtime::DatabaseUrl::shows_password)
+        {
+            refuse(
+                &["database", "url"],
+                "a password must not stand in the file: use DATABASE_URL, { env = \"NAME\" } or { file = \"path\" }"
+                    .into(),
+            );
+        }
+        if self.database.max_connections < 4 {
+            refuse(
+                &["database", "max_connections"],
+                "a daemon needs four connections at the least".into(),
+            );
+        }
+        if self.lease.heartbeat.length() <= chrono::TimeDelta::zero() {
+            refuse(&["lease", "heartbeat"], "must be longer than nothing".into());
+        } else if self.lease.dead_after.length() < self.lease.heartbeat.length() * 3 {
+            refuse(
+                &["lease", "dead_after"],
+                "must be at least three heartbeats, or a slow one counts as dead".into(),
+            );
+        }
+        self.check_senders(&mut problems, source);
+        problems
+    }
+
+    fn check_senders(&self, problems: &mut Vec<Problem>, source: &Source) {
+        let live = self.delivery.mode != Mode::Sandbox;
+        for (position, sender) in self.senders.iter().enumerate() {
+            let at = position.to_string();
+            let mut refuse = |path: &[&str], reason: String| {
+                let path: Vec<&str> = ["senders", at.as_str()]
+                    .into_iter()
+                    .chain(path.iter().copied())
+                    .collect();
+                problems.push(source.problem_at(&path, reason));
+            };
+            if self.senders[..position]
+                .iter()
+                .any(|other| other.name == sender.name)
+            {
+                refuse(&["name"], format!("two senders are called `{}`", sender.name));
+            }
+            let Some(email) = sender.email() else { continue };
+            if EmailAddress::parse(&email.from_email).is_err() {
+                refuse(
+                    &["from_email"],
+                    format!("{:?} is not a mail address", email.from_email),
+                );
+            }
+            if let Some(address) = &email.reply_to
+                && EmailAddress::parse(address).is_err()
+            {
+                refuse(&["reply_to"], format!("{address:?} is not a mail address"));
+            }
+            if live && email.smtp.host.is_empty() {
+                let mode = self.delivery.mode.as_str();
+                refuse(
+                    &["smtp", "host"],
+                    format!("delivery.mode is {mode}, but the sender has no server"),
+                );
+            }
+            if email.smtp.username.is_some() != email.smtp.password.is_some() {
+                refuse(&["smtp"], "username and password belong together".into());
+            }
+            if email.smtp.max_connections == 0 {
+                refuse(
+                    &["smtp", "max_connections"],
+                    "nothing would be sent without a connection".into(),
+                );
+            }
+        }
+    }
+}
+
+fn is_web_address(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
