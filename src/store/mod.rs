@@ -1,1 +1,155 @@
 //! All SQL: one file per noun, one function per statement; the caller passes the connection.
+//!
+//! Every table lives in the schema `kith`. SQL names tables unqualified: the role's own `search_path` in this database
+//! finds them, so that nothing depends on the state of a session (a pooler in transaction mode is fine).
+
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+const MIGRATION_TABLE: &str = "kith._sqlx_migrations";
+const SEARCH_PATH: &str = "kith, public";
+/// One process at a time migrates a database. The number is arbitrary and belongs to kith.
+const MIGRATION_LOCK: i64 = 0x006b_6974_685f_6d67;
+const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the store answers when a statement could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused, or could not be reached.
+    #[error("database: {0}")]
+    Sql(#[from] sqlx::Error),
+    /// A migration failed. The database is as it was before that migration.
+    #[error("migration: {0}")]
+    Migration(#[source] MigrateError),
+    /// The database was migrated by a newer kith.
+    #[error(
+        "the database has schema version {found}, and this kith knows versions up to {known}: \
+         run the newer kith, or restore a backup of before the upgrade"
+    )]
+    SchemaTooNew {
+        /// The version in the database.
+        found: i64,
+        /// The newest version of this program.
+        known: i64,
+    },
+    /// The database has not been migrated to this program's version.
+    #[error("the database has schema version {found}, and this kith needs {needed}: run `kith migrate`")]
+    SchemaTooOld {
+        /// The version in the database; 0 when it is empty.
+        found: i64,
+        /// The version this program needs.
+        needed: i64,
+    },
+}
+
+/// Opens a pool, and proves by one connection that the database can be reached.
+pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<PgPool, StoreError> {
+    let pool = PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(CONNECT_PATIENCE)
+        .connect_with(options)
+        .await?;
+    Ok(pool)
+}
+
+/// Brings the schema to this program's version. Several processes may ask at once; one works, the others wait.
+pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
+    // A connection of its own: it holds a session lock, which must end with it whatever happens.
+    let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+    sqlx::query("select pg_advisory_lock($1)")
+        .bind(MIGRATION_LOCK)
+        .execute(&mut connection)
+        .await?;
+    let found = schema_version(&mut connection).await?;
+    if found > known_version() {
+        return Err(StoreError::SchemaTooNew {
+            found,
+            known: known_version(),
+        });
+    }
+    let settled = settle_search_path(&mut connection).await?;
+    sqlx::query("select set_config('search_path', $1, false)")
+        .bind(SEARCH_PATH)
+        .execute(&mut connection)
+        .await?;
+    let migrator = Migrator {
+        migrations: MIGRATIONS.migrations.clone(),
+        table_name: MIGRATION_TABLE.into(),
+        ..Migrator::DEFAULT
+    };
+    // `run` would make this future impossible to spawn: its `Acquire` bound is not general enough for `Send`.
+    migrator
+        .run_direct(None, &mut connection, false)
+        .await
+        .map_err(StoreError::Migration)?;
+    connection.close().await?;
+    if !settled {
+        // Sessions opened before now do not have the role's new setting.
+        while let Some(idle) = pool.try_acquire() {
+            idle.close().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the database's schema is the one this program was built for.
+pub async fn check_schema(pool: &PgPool) -> Result<(), StoreError> {
+    let mut connection = pool.acquire().await?;
+    let (found, known) = (schema_version(&mut connection).await?, known_version());
+    match found.cmp(&known) {
+        std::cmp::Ordering::Greater => Err(StoreError::SchemaTooNew { found, known }),
+        std::cmp::Ordering::Less => Err(StoreError::SchemaTooOld { found, needed: known }),
+        std::cmp::Ordering::Equal => Ok(()),
+    }
+}
+
+/// The newest migration in this program; 0 without any.
+fn known_version() -> i64 {
+    MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0)
+}
+
+/// The newest migration in the database; 0 without any.
+async fn schema_version(connection: &mut PgConnection) -> Result<i64, StoreError> {
+    let table: Option<String> = sqlx::query_scalar("select to_regclass($1)::text")
+        .bind(MIGRATION_TABLE)
+        .fetch_one(&mut *connection)
+        .await?;
+    if table.is_none() {
+        return Ok(0);
+    }
+    let version =
+        sqlx::query_scalar("select coalesce(max(version), 0) from kith._sqlx_migrations where success");
+    Ok(version.fetch_one(connection).await?)
+}
+
+/// Makes the schema and points this role's `search_path` in this database at it. True when it was so already.
+async fn settle_search_path(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    sqlx::query("create schema if not exists kith")
+        .execute(&mut *connection)
+        .await?;
+    let set: bool = sqlx::query_scalar(
+        "select exists (
+             select from pg_db_role_setting s
+             join pg_database d on d.oid = s.setdatabase
+             join pg_roles r on r.oid = s.setrole
+             where d.datname = current_database() and r.rolname = current_user
+               and 'search_path=' || $1 = any (s.setconfig))",
+    )
+    .bind(SEARCH_PATH)
+    .fetch_one(&mut *connection)
+    .await?;
+    if !set {
+        let statement: String = sqlx::query_scalar(
+            "select format('alter role %I in database %I set search_path = kith, public', current_user, current_database())",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        sqlx::query(AssertSqlSafe(statement)).execute(connection).await?;
+    }
+    Ok(set)
+}

@@ -1,1 +1,6 @@
+//! The integration tests: one binary over a real Postgres.
 
+mod harness;
+mod house;
+mod postgres;
+mod store;
