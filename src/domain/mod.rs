@@ -1,5 +1,6 @@
 //! Pure rules: no async, no I/O, no clock.
 
+pub mod address_hash;
 pub mod assess;
 pub mod event;
 pub mod evidence;
@@ -12,4 +13,6 @@ pub mod matrix;
 mod pressure;
 pub mod pyramid;
 pub mod retention;
+pub mod shard;
 pub mod tier;
+

@@ -1,1 +1,3 @@
 //! One use case per file, each a `run_once(&deps, now)` or a verb.
+
+pub mod import;

@@ -17,7 +17,7 @@ mod purchase;
 mod record;
 mod rejected;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
