@@ -2,17 +2,38 @@
 
 pub mod address_hash;
 pub mod assess;
+pub mod birthday;
+pub mod chance;
+pub mod email;
 pub mod event;
 pub mod evidence;
 pub mod factor;
+pub mod festival;
 pub mod fold;
 pub mod gate;
 pub mod grade;
 pub mod grading;
+pub mod holiday;
+pub mod id;
+pub mod keyword;
+pub mod locale;
+pub mod lunar;
 pub mod matrix;
+pub mod moment;
+pub mod occurrence;
+pub mod phone;
 mod pressure;
 pub mod pyramid;
 pub mod retention;
+pub mod schedule;
+pub mod segments;
 pub mod shard;
+pub mod span;
+pub mod text;
 pub mod tier;
+pub mod weekdays;
+pub mod window;
+pub mod zone;
 
+#[cfg(test)]
+mod corpora;

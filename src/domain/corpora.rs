@@ -1,0 +1,26 @@
+//! The folders of real data that some tests read.
+
+use std::path::PathBuf;
+
+/// The text of one corpus file, or `None` with a printed reason where the corpora are absent.
+pub(super) fn read(name: &str) -> Option<String> {
+    let root = std::env::var_os("KITH_CORPORA").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpora"),
+        PathBuf::from,
+    );
+    match std::fs::read_to_string(root.join(name)) {
+        Ok(text) => Some(text),
+        Err(reason) => {
+            println!("skipped: corpus {name}: {reason}");
+            None
+        }
+    }
+}
+
+/// The rows of a tab separated corpus file below its header line.
+pub(super) fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines()
+        .skip(1)
+        .filter(|line| !line.is_empty())
+        .map(|line| line.split('\t').collect())
+}
