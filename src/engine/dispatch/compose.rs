@@ -140,7 +140,7 @@ fn draft(
         locale: &locale,
         default_locale: &default_locale,
     };
-    let rendered = render(rules.registry(), &wanted, &context, &links).map_err(|e| e.to_string())?;
+    let rendered = render(rules.registry(), wanted, &context, &links).map_err(|e| e.to_string())?;
     let mut row = MessageRow {
         touch_id: touch.id(),
         id: touch.message_id,
@@ -169,7 +169,7 @@ fn draft(
         }
         Rendered::Sms(words) => {
             row.locale = words.locale;
-            let counted = segments::count(&words.text);
+            let counted = segments::segments(&words.text);
             row.segments = i16::try_from(counted.segments).ok();
             row.encoding = Some(counted.encoding.to_string());
             let to = person.phone.clone().ok_or("no phone number")?;

@@ -1,0 +1,93 @@
+//! Importing by sets: rows are copied into temporary tables of one session, set beside what is stored, and only
+//! what differs is written. The caller holds one transaction per chunk; the tables empty themselves at its end.
+
+pub mod campaign;
+pub mod contact;
+mod copy;
+pub mod lead;
+pub mod organisation;
+pub mod owner;
+pub mod purchase;
+
+use sqlx::PgConnection;
+
+pub use copy::CopyText;
+
+/// A staged row that the database cannot take.
+#[derive(Debug, sqlx::FromRow)]
+pub struct RefusedRow {
+    /// The line of the file.
+    pub line: i64,
+    /// The column.
+    pub field: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// How the rows of a chunk stand to what is stored.
+#[derive(Debug, Clone, Copy, Default, sqlx::FromRow)]
+pub struct Tally {
+    /// Records that were not there.
+    pub new: i64,
+    /// Records that differ.
+    pub changed: i64,
+    /// Records that are as they were.
+    pub same: i64,
+}
+
+/// Prepares a session: small transactions that need not survive a power cut one by one (an import is repeated), and
+/// joins from the staged rows into the indexes, for a chunk is small beside the tables and no statistics know it.
+pub async fn prepare_session(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::raw_sql(
+        "set synchronous_commit = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off;
+         set temp_buffers = '32MB'; set client_min_messages = warning",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes the right to import one kind of record of one source; false while another session has it. It is given back
+/// at the end of the session.
+pub async fn lock_kind(connection: &mut PgConnection, source: &str, kind: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended('kith import ' || $1 || ' ' || $2, 0))")
+        .bind(kind)
+        .bind(source)
+        .fetch_one(connection)
+        .await
+}
+
+/// The id of a source, which is made when it is new.
+pub async fn source_id(connection: &mut PgConnection, name: &str) -> sqlx::Result<i16> {
+    sqlx::query_scalar!(
+        "with made as (insert into source (name) values ($1) on conflict (name) do nothing returning id)
+         select id as \"id!\" from made union all select id from source where name = $1",
+        name
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// The id of a source, if it is known.
+pub async fn find_source(connection: &mut PgConnection, name: &str) -> sqlx::Result<Option<i16>> {
+    sqlx::query_scalar!("select id from source where name = $1", name).fetch_optional(connection).await
+}
+
+/// The refused rows of the chunk, by line.
+pub async fn refused(connection: &mut PgConnection) -> sqlx::Result<Vec<RefusedRow>> {
+    sqlx::query_as("select line, field, reason from import_merge where action = 'refused' order by line")
+        .fetch_all(connection)
+        .await
+}
+
+/// Counts the chunk's rows by what becomes of them.
+pub async fn tally(connection: &mut PgConnection) -> sqlx::Result<Tally> {
+    sqlx::query_as(
+        "select count(*) filter (where action = 'new') as new, count(*) filter (where action = 'changed') as changed,
+                count(*) filter (where action = 'same') as same
+         from import_merge",
+    )
+    .fetch_one(connection)
+    .await
+}
+
