@@ -4,3 +4,5 @@ mod harness;
 mod house;
 mod postgres;
 mod store;
+mod render;
+mod templates;

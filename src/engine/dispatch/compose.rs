@@ -170,8 +170,8 @@ fn draft(
         Rendered::Sms(words) => {
             row.locale = words.locale;
             let counted = segments::segments(&words.text);
-            row.segments = i16::try_from(counted.segments).ok();
-            row.encoding = Some(counted.encoding.to_string());
+            row.segments = i16::try_from(counted.count).ok();
+            row.encoding = Some(counted.encoding.as_str().to_owned());
             let to = person.phone.clone().ok_or("no phone number")?;
             row.address = to.clone();
             let bytes = words.text.clone().into_bytes();
