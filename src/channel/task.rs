@@ -18,7 +18,9 @@ impl Channel for TaskChannel {
     ) -> BoxFuture<'a, SendOutcome> {
         Box::pin(async move {
             match crossing.cross().await {
-                Crossed::Go => SendOutcome::Accepted { reply: "noted".to_owned() },
+                Crossed::Go => SendOutcome::Accepted {
+                    reply: "noted".to_owned(),
+                },
                 Crossed::Stop => SendOutcome::NotCrossed,
             }
         })

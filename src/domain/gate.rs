@@ -206,7 +206,11 @@ pub fn judge(
         return Verdict::Clear(Clearance::granted(), Vec::new());
     }
     let class = facts.class;
-    let heeded = if *rules.business_days_only.of(class) { calendar } else { None };
+    let heeded = if *rules.business_days_only.of(class) {
+        calendar
+    } else {
+        None
+    };
     let window = rules.windows.of(facts.channel).of(class).window();
     let opening = |at: DateTime<Utc>, heeded| window.map_or(at, |w| next_open(at, facts.zone, w, heeded));
     let tomorrow = opening(next_day(now, facts.zone, 1), heeded);
@@ -235,15 +239,28 @@ pub fn judge(
         if facts.colleague_first || counted(facts.to_account, since) >= n {
             return Verdict::Hold(Reason::Colleague, tomorrow);
         }
-        charges.push(Charge { kind: "account", key: account.clone(), since, n: n as i32 });
+        charges.push(Charge {
+            kind: "account",
+            key: account.clone(),
+            since,
+            n: n as i32,
+        });
     }
     for cap in &caps.contact {
         let since = before(cap_start(cap, now, facts.zone));
         if counted(facts.to_contact, since) >= cap.n {
             let frees = cap_frees(cap, facts.to_contact, now, facts.zone);
-            return Verdict::Hold(Reason::Cap, opening(frees.max(now + TimeDelta::minutes(1)), heeded));
+            return Verdict::Hold(
+                Reason::Cap,
+                opening(frees.max(now + TimeDelta::minutes(1)), heeded),
+            );
         }
-        charges.push(Charge { kind: "contact", key: facts.contact.clone(), since, n: cap.n as i32 });
+        charges.push(Charge {
+            kind: "contact",
+            key: facts.contact.clone(),
+            since,
+            n: cap.n as i32,
+        });
     }
     Verdict::Clear(Clearance::granted(), charges)
 }
@@ -300,9 +317,10 @@ fn counted(ring: &[DateTime<Utc>], since: DateTime<Utc>) -> u32 {
 
 fn cap_start(cap: &Cap, now: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
     match cap.per {
-        Period::LocalDays(days) => {
-            day_start(local_date(now, zone) - Days::new(u64::from(days).saturating_sub(1)), zone)
-        }
+        Period::LocalDays(days) => day_start(
+            local_date(now, zone) - Days::new(u64::from(days).saturating_sub(1)),
+            zone,
+        ),
         Period::Sliding(span) => now - span.length(),
     }
 }
@@ -311,7 +329,10 @@ fn cap_start(cap: &Cap, now: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
 fn cap_frees(cap: &Cap, ring: &[DateTime<Utc>], now: DateTime<Utc>, zone: Tz) -> DateTime<Utc> {
     let mut newest_first = ring.to_vec();
     newest_first.sort_unstable_by(|a, b| b.cmp(a));
-    let leaving = newest_first.get((cap.n as usize).saturating_sub(1)).copied().unwrap_or(now);
+    let leaving = newest_first
+        .get((cap.n as usize).saturating_sub(1))
+        .copied()
+        .unwrap_or(now);
     match cap.per {
         Period::LocalDays(days) => next_day(leaving, zone, u64::from(days)),
         Period::Sliding(span) => leaving + span.length(),

@@ -1,11 +1,11 @@
 //! Pure rules: no async, no I/O, no clock.
 
+pub mod address_hash;
 pub mod assess;
 pub mod birthday;
 pub mod cadence;
 pub mod chance;
 pub mod condition;
-pub mod address_hash;
 pub mod email;
 pub mod event;
 pub mod evidence;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use super::cadence::{Cadence, Channels, ChannelKind, DateFact, MissingDate, Step};
+use super::cadence::{Cadence, ChannelKind, Channels, DateFact, MissingDate, Step};
 use super::holiday::HolidayCalendar;
 use super::zone::to_instant;
 
@@ -114,7 +114,11 @@ pub fn step_due(step: &Step, base: DateTime<Utc>, dates: &Dates<'_>) -> Option<D
 
 fn shift(date: NaiveDate, days: i32) -> Option<NaiveDate> {
     let distance = Days::new(u64::from(days.unsigned_abs()));
-    if days < 0 { date.checked_sub_days(distance) } else { date.checked_add_days(distance) }
+    if days < 0 {
+        date.checked_sub_days(distance)
+    } else {
+        date.checked_add_days(distance)
+    }
 }
 
 /// The first step that has a due time, from `step` on; steps without their date are passed over.
@@ -169,7 +173,9 @@ pub fn decide(
         }
         TouchState::None => {
             let look = earliest_next(cadence, step, here.next_at, dates);
-            Action::Touch { look_at: look.max(now + TimeDelta::minutes(1)) }
+            Action::Touch {
+                look_at: look.max(now + TimeDelta::minutes(1)),
+            }
         }
     }
 }
@@ -207,17 +213,29 @@ fn go_on(
     match arrive(cadence, next, base, dates) {
         Some((next, at)) => {
             let back = index(cadence, &next.key) <= index(cadence, &step.key);
-            Action::Advance { cursor: next.key.clone(), visit: here.visit + i16::from(back), at }
+            Action::Advance {
+                cursor: next.key.clone(),
+                visit: here.visit + i16::from(back),
+                at,
+            }
         }
         None => {
             let settled = cadence.exit.settle.after(base, dates.zone, dates.calendar);
-            if now < settled { Action::Wait(settled) } else { Action::Finish("done") }
+            if now < settled {
+                Action::Wait(settled)
+            } else {
+                Action::Finish("done")
+            }
         }
     }
 }
 
 fn index(cadence: &Cadence, key: &str) -> usize {
-    cadence.steps.iter().position(|step| step.key == key).unwrap_or(usize::MAX)
+    cadence
+        .steps
+        .iter()
+        .position(|step| step.key == key)
+        .unwrap_or(usize::MAX)
 }
 
 /// What is known about how a person can be reached.
@@ -240,7 +258,9 @@ pub fn choose_channel(channels: &Channels, reach: &Reach<'_>) -> ChannelKind {
         ChannelKind::Sms => reach.sms,
         ChannelKind::Task => true,
     };
-    let preferred = listed.iter().find(|kind| Some(kind.as_str()) == reach.preferred && usable(kind));
+    let preferred = listed
+        .iter()
+        .find(|kind| Some(kind.as_str()) == reach.preferred && usable(kind));
     preferred
         .or_else(|| listed.iter().find(|kind| usable(kind)))
         .or(listed.first())

@@ -12,6 +12,14 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// Text form, as in tables and on pages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gsm7 => "GSM-7",
+            Self::Ucs2 => "UCS-2",
+        }
+    }
+
     /// Units that fit a message which is one segment.
     const fn alone(self) -> usize {
         match self {

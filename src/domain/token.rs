@@ -66,7 +66,12 @@ impl TokenKey {
         let (body, mac) = bytes.split_at(bytes.len() - MAC);
         let right = self.mac(purpose, body);
         // No early end on the first wrong byte.
-        let same = right.as_ref().iter().zip(mac).fold(0, |acc, (a, b)| acc | (a ^ b)) == 0;
+        let same = right
+            .as_ref()
+            .iter()
+            .zip(mac)
+            .fold(0, |acc, (a, b)| acc | (a ^ b))
+            == 0;
         if !same {
             return None;
         }

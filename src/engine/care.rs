@@ -24,11 +24,17 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     if celebrants.is_empty() {
         return Ok(Summary::default());
     }
-    let date_cadences: Vec<_> =
-        rules.current().filter(|(_, c)| c.entry.on_date == Some(EntryDate::Birthday)).collect();
+    let date_cadences: Vec<_> = rules
+        .current()
+        .filter(|(_, c)| c.entry.on_date == Some(EntryDate::Birthday))
+        .collect();
     for (version, cadence) in date_cadences {
         for one in &celebrants {
-            let member = Member { contact_id: one.contact_id, lead_id: None, account_id: one.account_id };
+            let member = Member {
+                contact_id: one.contact_id,
+                lead_id: None,
+                account_id: one.account_id,
+            };
             let zone = deps.zone_of(one.timezone.as_deref());
             let trigger = Trigger {
                 reason: format!("birthday {}", one.on),
@@ -41,14 +47,24 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
             }
         }
     }
-    let next: Vec<_> = celebrants.iter().map(|one| (one.contact_id, following(one))).collect();
+    let next: Vec<_> = celebrants
+        .iter()
+        .map(|one| (one.contact_id, following(one)))
+        .collect();
     contact::next_birthdays(&mut tx, &next).await?;
     tx.commit().await?;
-    Ok(Summary { done: celebrants.len() as u64, more: celebrants.len() as i64 == BATCH })
+    Ok(Summary {
+        done: celebrants.len() as u64,
+        more: celebrants.len() as i64 == BATCH,
+    })
 }
 
 fn following(one: &Celebrant) -> Option<(chrono::NaiveDate, String)> {
-    let calendar = if one.calendar == "lunar" { Calendar::Lunar } else { Calendar::Gregorian };
+    let calendar = if one.calendar == "lunar" {
+        Calendar::Lunar
+    } else {
+        Calendar::Gregorian
+    };
     let birthday = Birthday::parse(&one.birthday, calendar).ok()?;
     let next = birthday.occurrence_on_or_after(one.on + Days::new(1), BirthdayRules::default())?;
     Some((next.date, next.key))

@@ -40,19 +40,33 @@ pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) 
     let rules = deps.rules();
     let ids: Vec<Uuid> = claimed.iter().map(ClaimedTouch::id).collect();
     let mut tx = deps.pool.begin().await?;
-    let known: HashMap<Uuid, GateRow> =
-        facts::for_gate(&mut tx, &ids).await?.into_iter().map(|row| (row.touch_id, row)).collect();
+    let known: HashMap<Uuid, GateRow> = facts::for_gate(&mut tx, &ids)
+        .await?
+        .into_iter()
+        .map(|row| (row.touch_id, row))
+        .collect();
     let brake = crate::store::control::read(&mut tx).await?.brake;
     let mut desk = Desk::open(&mut tx, &claimed, &known, now).await?;
     desk.brake = brake;
 
     let mut ordered = claimed;
     ordered.sort_by_cached_key(|touch| {
-        let priority = rules.cadence(touch.cadence_version_id).map_or(i16::MAX, |c| c.priority);
+        let priority = rules
+            .cadence(touch.cadence_version_id)
+            .map_or(i16::MAX, |c| c.priority);
         let decides = known.get(&touch.id()).is_some_and(|row| row.decision_maker);
-        (touch.class, priority, !decides, touch.due_at, touch.contact_id, touch.cadence.clone(), touch.step_key.clone())
+        (
+            touch.class,
+            priority,
+            !decides,
+            touch.due_at,
+            touch.contact_id,
+            touch.cadence.clone(),
+            touch.step_key.clone(),
+        )
     });
-    let (mut cleared, mut held, mut skipped, mut decisions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut cleared, mut held, mut skipped, mut decisions) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut pace: Vec<PaceKey> = Vec::new();
     for touch in ordered {
         let verdict = match known.get(&touch.id()) {
@@ -79,10 +93,18 @@ pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) 
         match verdict {
             Verdict::Clear(clearance, charges) => {
                 pace.extend(charges.iter().map(|c| (c.kind.to_owned(), c.key.clone())));
-                cleared.push(Cleared { touch, clearance, charges });
+                cleared.push(Cleared {
+                    touch,
+                    clearance,
+                    charges,
+                });
             }
             Verdict::Hold(reason, until) => {
-                held.push(Held { touch_id: touch.id(), until, reason: reason.as_str().to_owned() });
+                held.push(Held {
+                    touch_id: touch.id(),
+                    until,
+                    reason: reason.as_str().to_owned(),
+                });
             }
             Verdict::Skip(reason) => skipped.push((touch.id(), reason.as_str().to_owned())),
         }
@@ -112,7 +134,10 @@ impl Desk {
         let mut keys: Vec<PaceKey> = claimed
             .iter()
             .flat_map(|t| {
-                [("contact".to_owned(), t.contact_id.to_string()), ("account".to_owned(), t.account_id.to_string())]
+                [
+                    ("contact".to_owned(), t.contact_id.to_string()),
+                    ("account".to_owned(), t.account_id.to_string()),
+                ]
             })
             .collect();
         keys.sort();
@@ -128,11 +153,21 @@ impl Desk {
         let mut colleagues: BTreeMap<Uuid, Vec<Colleague>> = BTreeMap::new();
         if !shared.is_empty() {
             for colleague in facts::colleagues_due(conn, &shared, now + Days::new(1)).await? {
-                colleagues.entry(colleague.account_id).or_default().push(colleague);
+                colleagues
+                    .entry(colleague.account_id)
+                    .or_default()
+                    .push(colleague);
             }
         }
-        let rings = rings.into_iter().map(|(kind, key, ring)| ((kind, key), ring)).collect();
-        Ok(Self { rings, colleagues, brake: false })
+        let rings = rings
+            .into_iter()
+            .map(|(kind, key, ring)| ((kind, key), ring))
+            .collect();
+        Ok(Self {
+            rings,
+            colleagues,
+            brake: false,
+        })
     }
 
     fn judge(
@@ -175,8 +210,10 @@ impl Desk {
         let verdict = gate::judge(&facts, &rules.gate, rules.calendar_of(row.region.as_deref()), now);
         if let Verdict::Clear(_, charges) = &verdict {
             // Granted to this one, so the next of the batch sees it as sent.
-            let mut keys: Vec<PaceKey> =
-                charges.iter().map(|c| (c.kind.to_owned(), c.key.clone())).collect();
+            let mut keys: Vec<PaceKey> = charges
+                .iter()
+                .map(|c| (c.kind.to_owned(), c.key.clone()))
+                .collect();
             keys.dedup();
             for key in keys {
                 self.rings.entry(key).or_default().insert(0, now);
@@ -189,7 +226,8 @@ impl Desk {
     fn colleague_first(&self, touch: &ClaimedTouch, row: &GateRow, day_ends: DateTime<Utc>) -> bool {
         !row.decision_maker
             && self.colleagues.get(&touch.account_id).is_some_and(|due| {
-                due.iter().any(|c| c.decision_maker && c.contact_id != touch.contact_id && c.due_at < day_ends)
+                due.iter()
+                    .any(|c| c.decision_maker && c.contact_id != touch.contact_id && c.due_at < day_ends)
             })
     }
 }
@@ -197,4 +235,3 @@ impl Desk {
 fn is_shared(row: Option<&GateRow>) -> bool {
     row.is_some_and(|row| row.colleagues > 1)
 }
-

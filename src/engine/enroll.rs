@@ -32,8 +32,10 @@ pub struct Trigger {
 /// Runs every audience whose schedule has come round since it last ran. A missed occurrence is made up once.
 pub async fn by_schedule(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     let rules = deps.rules();
-    let scheduled: Vec<(Uuid, &Cadence)> =
-        rules.current().filter(|(_, cadence)| cadence.entry.schedule.is_some()).collect();
+    let scheduled: Vec<(Uuid, &Cadence)> = rules
+        .current()
+        .filter(|(_, cadence)| cadence.entry.schedule.is_some())
+        .collect();
     if scheduled.is_empty() {
         return Ok(Summary::default());
     }
@@ -41,7 +43,9 @@ pub async fn by_schedule(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     let marks = control::marks(&mut conn).await?;
     let mut done = 0;
     for (version, cadence) in scheduled {
-        let Some(schedule) = &cadence.entry.schedule else { continue };
+        let Some(schedule) = &cadence.entry.schedule else {
+            continue;
+        };
         let name = format!("audience:{}", cadence.name);
         let last = marks.iter().find(|(mark, _)| *mark == name).map(|(_, at)| *at);
         let zone = cadence.entry.zone.unwrap_or(deps.company_zone());
@@ -80,12 +84,26 @@ async fn by_audience(
     cadence: &Cadence,
     now: DateTime<Utc>,
 ) -> Result<u64> {
-    let Some(condition) = &cadence.entry.audience else { return Ok(0) };
-    let trigger = Trigger { reason: "audience".to_owned(), key: None, base: now };
+    let Some(condition) = &cadence.entry.audience else {
+        return Ok(0);
+    };
+    let trigger = Trigger {
+        reason: "audience".to_owned(),
+        key: None,
+        base: now,
+    };
     let (mut made, mut after) = (0, None);
     loop {
-        let members =
-            audience::members(conn, condition, cadence.subject, now, deps.company_zone(), after, CHUNK).await?;
+        let members = audience::members(
+            conn,
+            condition,
+            cadence.subject,
+            now,
+            deps.company_zone(),
+            after,
+            CHUNK,
+        )
+        .await?;
         made += admit(deps, conn, rules, version, cadence, &members, &trigger, now).await?;
         match members.last() {
             Some(last) if members.len() as i64 == CHUNK => after = Some(last.cursor()),
@@ -112,7 +130,9 @@ pub async fn by_grade(
         let wanted: Vec<Member> = graded
             .iter()
             .filter(|lead| {
-                lead.grade.as_deref().is_some_and(|g| cadence.entry.on_grade.iter().any(|w| w.as_str() == g))
+                lead.grade
+                    .as_deref()
+                    .is_some_and(|g| cadence.entry.on_grade.iter().any(|w| w.as_str() == g))
             })
             .map(|lead| Member {
                 contact_id: lead.contact_id,
@@ -121,7 +141,11 @@ pub async fn by_grade(
             })
             .collect();
         let members = of_audience(conn, cadence, wanted, now).await?;
-        let trigger = Trigger { reason: "grade".to_owned(), key: None, base: now };
+        let trigger = Trigger {
+            reason: "grade".to_owned(),
+            key: None,
+            base: now,
+        };
         made += admit(deps, conn, &rules, version, cadence, &members, &trigger, now).await?;
     }
     Ok(made)
@@ -139,13 +163,20 @@ async fn leave_old_grade(
     let ends: Vec<enrollment::End> = live
         .iter()
         .filter(|live| {
-            let grade = graded.iter().find(|g| Some(g.lead_id) == live.lead_id).and_then(|g| g.grade.as_deref());
+            let grade = graded
+                .iter()
+                .find(|g| Some(g.lead_id) == live.lead_id)
+                .and_then(|g| g.grade.as_deref());
             rules.cadence(live.cadence_version_id).is_some_and(|cadence| {
                 let of = &cadence.entry.on_grade;
                 !of.is_empty() && !grade.is_some_and(|g| of.iter().any(|w| w.as_str() == g))
             })
         })
-        .map(|live| enrollment::End { id: live.id, state: "stopped", reason: "grade".to_owned() })
+        .map(|live| enrollment::End {
+            id: live.id,
+            state: "stopped",
+            reason: "grade".to_owned(),
+        })
         .collect();
     super::stop::end(conn, &ends, now).await
 }
@@ -163,8 +194,11 @@ pub async fn by_event(
     for (version, cadence) in rules.current().filter(|(_, c)| c.entry.on_event == Some(kind)) {
         for (member, event) in who {
             let members = of_audience(conn, cadence, vec![member.clone()], now).await?;
-            let trigger =
-                Trigger { reason: kind.as_str().to_owned(), key: Some(event.to_string()), base: now };
+            let trigger = Trigger {
+                reason: kind.as_str().to_owned(),
+                key: Some(event.to_string()),
+                base: now,
+            };
             made += admit(deps, conn, &rules, version, cadence, &members, &trigger, now).await?;
         }
     }
@@ -178,10 +212,15 @@ async fn of_audience(
     members: Vec<Member>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Member>> {
-    let Some(condition) = &cadence.entry.audience else { return Ok(members) };
+    let Some(condition) = &cadence.entry.audience else {
+        return Ok(members);
+    };
     let pairs: Vec<(Uuid, Option<Uuid>)> = members.iter().map(|m| (m.contact_id, m.lead_id)).collect();
     let holding = audience::holding(conn, condition, &pairs, now).await?;
-    Ok(members.into_iter().filter(|m| holding.contains(&(m.contact_id, m.lead_id))).collect())
+    Ok(members
+        .into_iter()
+        .filter(|m| holding.contains(&(m.contact_id, m.lead_id)))
+        .collect())
 }
 
 /// Enrolls members; who is in already, was in under the same key, or left too recently stays out.
@@ -223,14 +262,20 @@ pub async fn admit(
                 account_id: person.account_id,
                 lead_id: person.lead_id.filter(|_| cadence.subject == Subject::Lead),
                 entry_key: entry_key(cadence, person.lead_id, trigger),
-                state: if withheld(cadence, person) { "control" } else { "active" },
+                state: if withheld(cadence, person) {
+                    "control"
+                } else {
+                    "active"
+                },
                 cursor: step.key.clone(),
                 next_at: at,
                 reason: trigger.reason.clone(),
             })
         })
         .collect();
-    Ok(enrollment::insert(conn, &cadence.name, version, now, &rows).await?.len() as u64)
+    Ok(enrollment::insert(conn, &cadence.name, version, now, &rows)
+        .await?
+        .len() as u64)
 }
 
 /// What makes this entry different from the next one, by the rule of re-entry.
@@ -254,6 +299,9 @@ fn withheld(cadence: &Cadence, person: &entrant::Candidate) -> bool {
     let exempt = person.grade.as_deref() == Some("A")
         || matches!(person.standing.as_str(), "vip" | "key")
         || person.open_task
-        || cadence.steps.iter().any(|step| step.function.class() == Class::Transactional);
+        || cadence
+            .steps
+            .iter()
+            .any(|step| step.function.class() == Class::Transactional);
     !exempt && chance::draw(0, &["hold-out", &cadence.name, &person.account_key]) < share
 }

@@ -30,18 +30,27 @@ pub struct Journal {
 impl Journal {
     /// A journal at a path.
     pub fn at(path: PathBuf) -> Self {
-        Self { path: Some(path), file: Mutex::new(None) }
+        Self {
+            path: Some(path),
+            file: Mutex::new(None),
+        }
     }
 
     /// None at all: for runs that hand nothing over for real.
     pub fn none() -> Self {
-        Self { path: None, file: Mutex::new(None) }
+        Self {
+            path: None,
+            file: Mutex::new(None),
+        }
     }
 
     /// Appends outcomes and waits for the disk.
     pub fn append(&self, entries: impl Iterator<Item = Entry>) -> Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        let mut file = self.file.lock().map_err(|_| anyhow::anyhow!("the journal broke before"))?;
+        let mut file = self
+            .file
+            .lock()
+            .map_err(|_| anyhow::anyhow!("the journal broke before"))?;
         if file.is_none() {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder)?;
@@ -71,10 +80,15 @@ impl Journal {
         let reader = match File::open(path) {
             Ok(file) => BufReader::new(file),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-            Err(error) => return Err(error).with_context(|| format!("reading the journal {}", path.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("reading the journal {}", path.display()));
+            }
         };
-        let entries: Vec<Entry> =
-            reader.lines().map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok()).collect();
+        let entries: Vec<Entry> = reader
+            .lines()
+            .map_while(Result::ok)
+            .filter_map(|line| serde_json::from_str(&line).ok())
+            .collect();
         let mut tx = pool.begin().await?;
         for chunk in entries.chunks(1000) {
             let rows: Vec<MessageRow> = chunk.iter().map(|e| e.row.clone()).collect();

@@ -40,19 +40,28 @@ impl LinkDesk {
 
     /// The links of one message.
     pub fn of_message(&self, message_id: Uuid, template_version_id: Uuid) -> MessageLinks<'_> {
-        MessageLinks { desk: self, message_id, template_version_id, unnumbered: Cell::new(false) }
+        MessageLinks {
+            desk: self,
+            message_id,
+            template_version_id,
+            unnumbered: Cell::new(false),
+        }
     }
 
     /// Gives numbers to the links met since the last call; false = there were none.
     pub async fn number_new(&self, pool: &PgPool) -> Result<bool> {
-        let new: Vec<NewLink> =
-            std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect();
+        let new: Vec<NewLink> = std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))
+            .into_iter()
+            .collect();
         if new.is_empty() {
             return Ok(false);
         }
         let mut conn = pool.acquire().await?;
         let numbered = link::number(&mut conn, &new).await?;
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).extend(numbered);
+        self.numbers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(numbered);
         Ok(true)
     }
 }
@@ -68,7 +77,11 @@ pub struct MessageLinks<'a> {
 impl MessageLinks<'_> {
     /// The address that ends marketing to this recipient.
     pub fn unsubscribe(&self) -> String {
-        format!("{}/u/{}", self.desk.base, self.desk.key.sign(Purpose::Unsubscribe, self.message_id, 0))
+        format!(
+            "{}/u/{}",
+            self.desk.base,
+            self.desk.key.sign(Purpose::Unsubscribe, self.message_id, 0)
+        )
     }
 
     /// Whether a link had no number yet, so that the message has to be written again.
@@ -84,14 +97,26 @@ impl LinkMaker for MessageLinks<'_> {
             target: target.to_owned(),
             tag: tag.map(ToOwned::to_owned),
         };
-        let known =
-            self.desk.numbers.lock().unwrap_or_else(PoisonError::into_inner).get(&link).copied();
+        let known = self
+            .desk
+            .numbers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&link)
+            .copied();
         let Some(number) = known else {
             self.unnumbered.set(true);
-            self.desk.new.lock().unwrap_or_else(PoisonError::into_inner).insert(link);
+            self.desk
+                .new
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(link);
             return target.to_owned();
         };
-        let token = self.desk.key.sign(Purpose::Click, self.message_id, number.unsigned_abs());
+        let token = self
+            .desk
+            .key
+            .sign(Purpose::Click, self.message_id, number.unsigned_abs());
         format!("{}/c/{token}", self.desk.base)
     }
 

@@ -79,7 +79,9 @@ impl Channels {
 
     /// The sender of that name, or the default; `None` = there is no way out on this channel.
     pub fn pick(&self, kind: ChannelKind, sender: Option<&str>) -> Option<(String, Arc<dyn Channel>)> {
-        let name = sender.map(ToOwned::to_owned).or_else(|| self.defaults.get(&kind).cloned())?;
+        let name = sender
+            .map(ToOwned::to_owned)
+            .or_else(|| self.defaults.get(&kind).cloned())?;
         let channel = self.by_name.get(&(kind, name.clone()))?.clone();
         Some((name, channel))
     }
@@ -156,7 +158,8 @@ impl Deps {
 
     /// A person's zone; the company's where it is unknown.
     pub fn zone_of(&self, name: Option<&str>) -> Tz {
-        name.and_then(|name| name.parse().ok()).unwrap_or(self.company_zone())
+        name.and_then(|name| name.parse().ok())
+            .unwrap_or(self.company_zone())
     }
 
     /// Rehearsal mode, and the address is not on the list.
@@ -205,7 +208,11 @@ pub async fn next_due(deps: &Deps, now: DateTime<Utc>) -> Result<Option<DateTime
         crate::store::enrollment::next_due(&mut conn).await?,
         crate::store::lead::next_due(&mut conn).await?,
     ];
-    Ok(stored.into_iter().chain([schedule, birthday, Some(retier::next_at(deps, now))]).flatten().min())
+    Ok(stored
+        .into_iter()
+        .chain([schedule, birthday, Some(retier::next_at(deps, now))])
+        .flatten()
+        .min())
 }
 
 async fn drain<F, R>(mut run: F) -> Result<u64>

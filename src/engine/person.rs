@@ -24,10 +24,17 @@ pub fn context(
         now,
         contact: Contact {
             name: person.name.clone(),
-            first_name: person.attrs.get("first_name").and_then(|v| v.as_str()).map(ToOwned::to_owned),
+            first_name: person
+                .attrs
+                .get("first_name")
+                .and_then(|v| v.as_str())
+                .map(ToOwned::to_owned),
             email: person.email.clone(),
             phone: person.phone.clone(),
-            locale: person.locale.clone().unwrap_or_else(|| company.default_locale.clone()),
+            locale: person
+                .locale
+                .clone()
+                .unwrap_or_else(|| company.default_locale.clone()),
             timezone: deps.zone_of(person.timezone.as_deref()).name().to_owned(),
             region: person.region.clone(),
             role: person.role.clone(),
@@ -71,8 +78,14 @@ pub fn context(
             amount: person.last_amount,
             currency: person.last_currency.clone(),
         },
-        birthday: Birthday { date: person.next_birthday_on, calendar: person.birthday_calendar.clone() },
+        birthday: Birthday {
+            date: person.next_birthday_on,
+            calendar: person.birthday_calendar.clone(),
+        },
         occasion: Occasion::default(),
-        links: Links { unsubscribe: Some(links.unsubscribe()), preferences: None },
+        links: Links {
+            unsubscribe: Some(links.unsubscribe()),
+            preferences: None,
+        },
     }
 }

@@ -39,7 +39,10 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     enrollment::advance(&mut tx, &plan.moves).await?;
     stop::end(&mut tx, &plan.ends, now).await?;
     tx.commit().await?;
-    Ok(Summary { done: due.len() as u64, more: due.len() as i64 == BATCH })
+    Ok(Summary {
+        done: due.len() as u64,
+        more: due.len() as i64 == BATCH,
+    })
 }
 
 /// What a batch comes to.
@@ -53,7 +56,11 @@ struct Outcome {
 impl Outcome {
     fn take(&mut self, deps: &Deps, rules: &Rules, row: &Due, answers: &Answers, now: DateTime<Utc>) {
         let Some(cadence) = rules.cadence(row.cadence_version_id) else {
-            self.ends.push(End { id: row.id, state: "stopped", reason: "cadence-gone".to_owned() });
+            self.ends.push(End {
+                id: row.id,
+                state: "stopped",
+                reason: "cadence-gone".to_owned(),
+            });
             return;
         };
         let dates = Dates {
@@ -79,16 +86,29 @@ impl Outcome {
             Action::Advance { cursor, visit, at } => self.go(row, cursor, visit, at),
             Action::Wait(at) => self.go(row, row.cursor.clone(), row.visit, at),
             Action::Finish(reason) => {
-                self.ends.push(End { id: row.id, state: "finished", reason: reason.to_owned() });
+                self.ends.push(End {
+                    id: row.id,
+                    state: "finished",
+                    reason: reason.to_owned(),
+                });
             }
             Action::Stop(reason) => {
-                self.ends.push(End { id: row.id, state: "stopped", reason: reason.to_owned() });
+                self.ends.push(End {
+                    id: row.id,
+                    state: "stopped",
+                    reason: reason.to_owned(),
+                });
             }
         }
     }
 
     fn go(&mut self, row: &Due, cursor: String, visit: i16, next_at: DateTime<Utc>) {
-        self.moves.push(Move { id: row.id, cursor, visit, next_at });
+        self.moves.push(Move {
+            id: row.id,
+            cursor,
+            visit,
+            next_at,
+        });
     }
 }
 
@@ -153,7 +173,9 @@ impl Answers {
     async fn ask(conn: &mut PgConnection, rules: &Rules, due: &[Due], now: DateTime<Utc>) -> Result<Self> {
         let mut asked: HashMap<(Uuid, String), (&Condition, Vec<Pair>)> = HashMap::new();
         for row in due {
-            let Some(cadence) = rules.cadence(row.cadence_version_id) else { continue };
+            let Some(cadence) = rules.cadence(row.cadence_version_id) else {
+                continue;
+            };
             for (question, condition) in questions(cadence, row) {
                 asked
                     .entry((row.cadence_version_id, format!("{question:?}")))
@@ -197,7 +219,10 @@ fn questions<'c>(cadence: &'c Cadence, row: &Due) -> Vec<(Question<'c>, &'c Cond
             asked.extend(step.guard.as_ref().map(|c| (Question::Guard(&step.key), c)));
         }
         asked.extend(
-            step.branch.iter().enumerate().map(|(n, b)| (Question::Branch(&step.key, n), &b.when)),
+            step.branch
+                .iter()
+                .enumerate()
+                .map(|(n, b)| (Question::Branch(&step.key, n), &b.when)),
         );
     }
     asked

@@ -59,7 +59,10 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     task::insert(&mut tx, &tasks).await?;
     enroll::by_grade(deps, &mut tx, &moved, now).await?;
     tx.commit().await?;
-    Ok(Summary { done: leads.len() as u64, more: leads.len() as i64 == BATCH })
+    Ok(Summary {
+        done: leads.len() as u64,
+        more: leads.len() as i64 == BATCH,
+    })
 }
 
 fn change(
@@ -74,7 +77,9 @@ fn change(
     let cited: Vec<&Evidence> = pieces.iter().filter(|p| found.because.contains(&p.id)).collect();
     let newest = pieces.iter().map(|p| p.at).max();
     // News older than the last change rewrites what was thought then.
-    let corrected = lead.changed_at.is_some_and(|changed| newest.is_some_and(|at| at < changed));
+    let corrected = lead
+        .changed_at
+        .is_some_and(|changed| newest.is_some_and(|at| at < changed));
     let reason = if found.asserted {
         "asserted"
     } else if corrected {
@@ -101,7 +106,13 @@ fn change(
 fn question(deps: &Deps, lead: &ToAssess, ask: Ask, now: DateTime<Utc>) -> NewTask {
     let (word, title) = match ask {
         Ask::When => ("when", format!("Ask {} when they want to decide", lead.name)),
-        Ask::Restate => ("restate", format!("The expected close of {} has passed: ask for a new one", lead.name)),
+        Ask::Restate => (
+            "restate",
+            format!(
+                "The expected close of {} has passed: ask for a new one",
+                lead.name
+            ),
+        ),
     };
     NewTask {
         id: deps.ids.next(now),

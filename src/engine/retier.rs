@@ -6,8 +6,8 @@ use chrono::{DateTime, Days, TimeDelta, Utc};
 use super::{Deps, Summary};
 use crate::domain::tier::{Tier, cut_by_share};
 use crate::domain::zone::{day_start, local_date};
-use crate::store::standing::{self, Base};
 use crate::store::control;
+use crate::store::standing::{self, Base};
 
 const MARK: &str = "retier";
 
@@ -20,12 +20,18 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
         return Ok(Summary::default());
     }
     drop(conn);
-    Ok(Summary { done: retier(deps, now).await?, more: false })
+    Ok(Summary {
+        done: retier(deps, now).await?,
+        more: false,
+    })
 }
 
 /// When it runs next.
 pub fn next_at(deps: &Deps, now: DateTime<Utc>) -> DateTime<Utc> {
-    day_start(local_date(now, deps.company_zone()) + Days::new(1), deps.company_zone())
+    day_start(
+        local_date(now, deps.company_zone()) + Days::new(1),
+        deps.company_zone(),
+    )
 }
 
 /// Sets standings and finds the lost. The first time it cuts the pyramid by share and holds the boundaries from then on.
@@ -45,14 +51,18 @@ pub async fn retier(deps: &Deps, now: DateTime<Utc>) -> Result<u64> {
     for tier in Tier::ALL {
         let rule = rules.retention.tier(tier);
         let silent_since = now - TimeDelta::days(i64::from(rule.lost_after_days));
-        changed += standing::lose(&mut tx, tier.as_str(), silent_since, now).await?.len() as u64;
+        changed += standing::lose(&mut tx, tier.as_str(), silent_since, now)
+            .await?
+            .len() as u64;
     }
     changed += standing::restand(&mut tx, now, now - period, &base, "retier").await?;
     // A customer whose tier has just been found may be lost already.
     for tier in Tier::ALL {
         let rule = rules.retention.tier(tier);
         let silent_since = now - TimeDelta::days(i64::from(rule.lost_after_days));
-        changed += standing::lose(&mut tx, tier.as_str(), silent_since, now).await?.len() as u64;
+        changed += standing::lose(&mut tx, tier.as_str(), silent_since, now)
+            .await?
+            .len() as u64;
     }
     tx.commit().await?;
     Ok(changed)
@@ -65,8 +75,14 @@ async fn cut(
     period: TimeDelta,
 ) -> Result<Option<Base>> {
     let from = now - period;
-    let amounts: Vec<_> = standing::spent(conn, from, now).await?.into_iter().map(|s| s.amount).collect();
-    let Some(found) = cut_by_share(&amounts, &deps.rules().retention.pyramid.shares) else { return Ok(None) };
+    let amounts: Vec<_> = standing::spent(conn, from, now)
+        .await?
+        .into_iter()
+        .map(|s| s.amount)
+        .collect();
+    let Some(found) = cut_by_share(&amounts, &deps.rules().retention.pyramid.shares) else {
+        return Ok(None);
+    };
     let base = Base {
         at: now,
         period_from: from,

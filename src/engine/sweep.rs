@@ -15,10 +15,18 @@ pub async fn inherit(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     let crossings = daemon::inherit_crossings(&mut tx, now).await?;
     tx.commit().await?;
     if !dead.is_empty() || claims > 0 || !crossings.is_empty() {
-        tracing::warn!(dead = dead.len(), claims, uncertain = crossings.len(), "took over the work of a dead daemon");
+        tracing::warn!(
+            dead = dead.len(),
+            claims,
+            uncertain = crossings.len(),
+            "took over the work of a dead daemon"
+        );
         metrics::counter!("kith_uncertain_total").increment(crossings.len() as u64);
     }
-    Ok(Summary { done: claims + crossings.len() as u64, more: false })
+    Ok(Summary {
+        done: claims + crossings.len() as u64,
+        more: false,
+    })
 }
 
 /// Everything that has to be tidied now and then.

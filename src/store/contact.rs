@@ -32,7 +32,13 @@ pub async fn leave_until(
     contact: Uuid,
     until: Option<NaiveDate>,
 ) -> Result<(), StoreError> {
-    sqlx::query!("update contact set leave_until = $2 where id = $1", contact, until).execute(conn).await?;
+    sqlx::query!(
+        "update contact set leave_until = $2 where id = $1",
+        contact,
+        until
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

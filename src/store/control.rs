@@ -70,16 +70,17 @@ pub async fn brake(
 
 /// Notes the simulated time, or that the clock is real again.
 pub async fn simulated(conn: &mut PgConnection, now: Option<DateTime<Utc>>) -> Result<(), StoreError> {
-    sqlx::query!("update control set simulated_now = $1", now).execute(conn).await?;
+    sqlx::query!("update control set simulated_now = $1", now)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
 /// Asks the simulated clock to go somewhere.
-pub async fn ask_simulated(
-    conn: &mut PgConnection,
-    target: Option<DateTime<Utc>>,
-) -> Result<(), StoreError> {
-    sqlx::query!("update control set simulated_target = $1", target).execute(conn).await?;
+pub async fn ask_simulated(conn: &mut PgConnection, target: Option<DateTime<Utc>>) -> Result<(), StoreError> {
+    sqlx::query!("update control set simulated_target = $1", target)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -106,21 +107,29 @@ pub async fn server_identity(conn: &mut PgConnection) -> Result<Option<(String, 
 
 /// Notes the server's identity.
 pub async fn note_identity(conn: &mut PgConnection, system: &str, timeline: i32) -> Result<(), StoreError> {
-    sqlx::query!("update control set system_identifier = $1, timeline = $2", system, timeline)
-        .execute(conn)
-        .await?;
+    sqlx::query!(
+        "update control set system_identifier = $1, timeline = $2",
+        system,
+        timeline
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
 /// Binds live mode to this database.
 pub async fn bind_live(conn: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query!("update control set live_database_id = database_id").execute(conn).await?;
+    sqlx::query!("update control set live_database_id = database_id")
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
 /// How far a recurring service has come.
 pub async fn mark(conn: &mut PgConnection, name: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
-    Ok(sqlx::query_scalar!("select at from mark where name = $1", name).fetch_optional(conn).await?)
+    Ok(sqlx::query_scalar!("select at from mark where name = $1", name)
+        .fetch_optional(conn)
+        .await?)
 }
 
 /// Moves a mark forward, if nobody else did since it was read. False = somebody else has the occurrence.
@@ -132,12 +141,23 @@ pub async fn move_mark(
 ) -> Result<bool, StoreError> {
     let done = match from {
         Some(from) => {
-            sqlx::query!("update mark set at = $3 where name = $1 and at = $2", name, from, to).execute(conn).await?
+            sqlx::query!(
+                "update mark set at = $3 where name = $1 and at = $2",
+                name,
+                from,
+                to
+            )
+            .execute(conn)
+            .await?
         }
         None => {
-            sqlx::query!("insert into mark (name, at) values ($1, $2) on conflict do nothing", name, to)
-                .execute(conn)
-                .await?
+            sqlx::query!(
+                "insert into mark (name, at) values ($1, $2) on conflict do nothing",
+                name,
+                to
+            )
+            .execute(conn)
+            .await?
         }
     };
     Ok(done.rows_affected() == 1)
@@ -145,7 +165,9 @@ pub async fn move_mark(
 
 /// All marks, to find what is due without a statement each.
 pub async fn marks(conn: &mut PgConnection) -> Result<Vec<(String, DateTime<Utc>)>, StoreError> {
-    let rows = sqlx::query!("select name, at from mark order by name").fetch_all(conn).await?;
+    let rows = sqlx::query!("select name, at from mark order by name")
+        .fetch_all(conn)
+        .await?;
     Ok(rows.into_iter().map(|r| (r.name, r.at)).collect())
 }
 

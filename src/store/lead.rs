@@ -123,10 +123,7 @@ pub async fn to_assess(
 }
 
 /// All evidence of these leads, in the order of the fold.
-pub async fn evidence(
-    conn: &mut PgConnection,
-    leads: &[Uuid],
-) -> Result<Vec<(Uuid, Evidence)>, StoreError> {
+pub async fn evidence(conn: &mut PgConnection, leads: &[Uuid]) -> Result<Vec<(Uuid, Evidence)>, StoreError> {
     let rows = sqlx::query!(
         "select lead_id, at, id, event_id, body from evidence where lead_id = any($1) order by lead_id, at, id",
         leads,
@@ -135,9 +132,17 @@ pub async fn evidence(
     .await?;
     rows.into_iter()
         .map(|r| {
-            let kind: EvidenceKind =
-                serde_json::from_value(r.body).map_err(|e| StoreError::Decode(format!("evidence {}: {e}", r.id)))?;
-            Ok((r.lead_id, Evidence { id: r.id, at: r.at, kind, cites: r.event_id }))
+            let kind: EvidenceKind = serde_json::from_value(r.body)
+                .map_err(|e| StoreError::Decode(format!("evidence {}: {e}", r.id)))?;
+            Ok((
+                r.lead_id,
+                Evidence {
+                    id: r.id,
+                    at: r.at,
+                    kind,
+                    cites: r.event_id,
+                },
+            ))
         })
         .collect()
 }
@@ -254,10 +259,8 @@ pub async fn record_change(
 
 /// The earliest instant at which a lead has to be assessed.
 pub async fn next_due(conn: &mut PgConnection) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let at = sqlx::query_scalar!(
-        r#"select min(regrade_at) as "at" from lead where regrade_at is not null"#
-    )
-    .fetch_one(conn)
-    .await?;
+    let at = sqlx::query_scalar!(r#"select min(regrade_at) as "at" from lead where regrade_at is not null"#)
+        .fetch_one(conn)
+        .await?;
     Ok(at)
 }

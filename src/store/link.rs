@@ -17,10 +17,7 @@ pub struct NewLink {
 }
 
 /// Gives links their numbers; a link that has one keeps it.
-pub async fn number(
-    conn: &mut PgConnection,
-    links: &[NewLink],
-) -> Result<Vec<(NewLink, i64)>, StoreError> {
+pub async fn number(conn: &mut PgConnection, links: &[NewLink]) -> Result<Vec<(NewLink, i64)>, StoreError> {
     let versions: Vec<Uuid> = links.iter().map(|l| l.template_version_id).collect();
     let targets: Vec<&str> = links.iter().map(|l| l.target.as_str()).collect();
     let tags: Vec<Option<&str>> = links.iter().map(|l| l.tag.as_deref()).collect();
@@ -43,7 +40,16 @@ pub async fn number(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|r| (NewLink { template_version_id: r.template_version_id, target: r.target, tag: r.tag }, r.id))
+        .map(|r| {
+            (
+                NewLink {
+                    template_version_id: r.template_version_id,
+                    target: r.target,
+                    tag: r.tag,
+                },
+                r.id,
+            )
+        })
         .collect())
 }
 
@@ -52,6 +58,8 @@ pub async fn target(
     conn: &mut PgConnection,
     id: i64,
 ) -> Result<Option<(String, Option<String>)>, StoreError> {
-    let row = sqlx::query!("select target, tag from link where id = $1", id).fetch_optional(conn).await?;
+    let row = sqlx::query!("select target, tag from link where id = $1", id)
+        .fetch_optional(conn)
+        .await?;
     Ok(row.map(|r| (r.target, r.tag)))
 }

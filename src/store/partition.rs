@@ -23,7 +23,9 @@ pub async fn ensure(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<(), S
     let today = now.date_naive();
     let this_month = today.with_day(1).unwrap_or(today);
     for month in (0..=AHEAD).filter_map(|n| this_month.checked_add_months(Months::new(n))) {
-        let Some(next) = month.checked_add_months(Months::new(1)) else { continue };
+        let Some(next) = month.checked_add_months(Months::new(1)) else {
+            continue;
+        };
         for table in TABLES {
             let name = format!("{table}_{}", month.format("%Y_%m"));
             if existing.contains(&name) {

@@ -36,12 +36,7 @@ pub async fn base(conn: &mut PgConnection) -> Result<Option<Base>, StoreError> {
 }
 
 /// Puts a cut in force.
-pub async fn rebase(
-    conn: &mut PgConnection,
-    id: Uuid,
-    base: &Base,
-    actor: &str,
-) -> Result<(), StoreError> {
+pub async fn rebase(conn: &mut PgConnection, id: Uuid, base: &Base, actor: &str) -> Result<(), StoreError> {
     sqlx::query!(
         r#"
         insert into pyramid_base (id, at, period_from, period_until, vip_over, key_over, normal_over, actor)

@@ -117,8 +117,14 @@ pub async fn addresses_of(
     conn: &mut PgConnection,
     contacts: &[Uuid],
 ) -> Result<Vec<(Uuid, Option<Vec<u8>>, Option<Vec<u8>>)>, StoreError> {
-    let rows = sqlx::query!("select id, email_hash, phone_hash from contact where id = any($1)", contacts)
-        .fetch_all(conn)
-        .await?;
-    Ok(rows.into_iter().map(|r| (r.id, r.email_hash, r.phone_hash)).collect())
+    let rows = sqlx::query!(
+        "select id, email_hash, phone_hash from contact where id = any($1)",
+        contacts
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|r| (r.id, r.email_hash, r.phone_hash))
+        .collect())
 }

@@ -3,6 +3,6 @@
 mod harness;
 mod house;
 mod postgres;
-mod store;
 mod render;
+mod store;
 mod templates;

@@ -60,7 +60,10 @@ pub async fn compose(deps: &Deps, cleared: Vec<Cleared>, now: DateTime<Utc>) -> 
         return Ok(Composed::default());
     }
     let rules = deps.rules();
-    let mut pairs: Vec<Pair> = cleared.iter().map(|c| (c.touch.contact_id, c.touch.lead_id)).collect();
+    let mut pairs: Vec<Pair> = cleared
+        .iter()
+        .map(|c| (c.touch.contact_id, c.touch.lead_id))
+        .collect();
     pairs.sort_unstable();
     pairs.dedup();
     let people = people(deps, &pairs, now).await?;
@@ -85,9 +88,27 @@ pub async fn compose(deps: &Deps, cleared: Vec<Cleared>, now: DateTime<Utc>) -> 
         }
     }
     for (cleared, draft) in written {
-        let Cleared { touch, clearance, charges } = cleared;
-        let Draft { channel, message, row, task, .. } = draft;
-        composed.letters.push(Letter { touch, clearance, charges, channel, message, row, task });
+        let Cleared {
+            touch,
+            clearance,
+            charges,
+        } = cleared;
+        let Draft {
+            channel,
+            message,
+            row,
+            task,
+            ..
+        } = draft;
+        composed.letters.push(Letter {
+            touch,
+            clearance,
+            charges,
+            channel,
+            message,
+            row,
+            task,
+        });
     }
     Ok(composed)
 }
@@ -98,7 +119,10 @@ async fn people(deps: &Deps, pairs: &[Pair], now: DateTime<Utc>) -> Result<HashM
     let today = local_date(now, deps.company_zone());
     let mut conn = deps.pool.acquire().await?;
     let rows = facts::persons(&mut conn, &contacts, &leads, today).await?;
-    Ok(rows.into_iter().map(|row| ((row.contact_id, row.lead_id), row)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| ((row.contact_id, row.lead_id), row))
+        .collect())
 }
 
 /// A message before its clearance is attached.
@@ -118,14 +142,18 @@ fn draft(
     now: DateTime<Utc>,
 ) -> Result<Draft, String> {
     let person = person.ok_or("the contact is gone")?;
-    let cadence = rules.cadence(touch.cadence_version_id).ok_or("the cadence is gone")?;
+    let cadence = rules
+        .cadence(touch.cadence_version_id)
+        .ok_or("the cadence is gone")?;
     let step = cadence.step(&touch.step_key).ok_or("the step is gone")?;
     let kind: ChannelKind = touch.channel.parse()?;
     let (sender, channel) = deps
         .channels
         .pick(kind, touch.sender.as_deref())
         .ok_or_else(|| format!("no sender for {}", touch.channel))?;
-    let version = rules.template_version(&step.template).ok_or_else(|| format!("no template {}", step.template))?;
+    let version = rules
+        .template_version(&step.template)
+        .ok_or_else(|| format!("no template {}", step.template))?;
     let links = deps.links.of_message(touch.message_id, version);
     let context = person::context(deps, rules, person, &links, touch.dated_at);
     let default_locale = deps.settings.company.default_locale.clone();
@@ -176,7 +204,16 @@ fn draft(
             row.address = to.clone();
             let bytes = words.text.clone().into_bytes();
             let message_id = touch.message_id.to_string();
-            (BuiltMessage::Sms(BuiltSms { sender, to, text: words.text, message_id }), None, bytes)
+            (
+                BuiltMessage::Sms(BuiltSms {
+                    sender,
+                    to,
+                    text: words.text,
+                    message_id,
+                }),
+                None,
+                bytes,
+            )
         }
         Rendered::Task(words) => {
             row.locale = words.locale;
@@ -184,7 +221,9 @@ fn draft(
             row.address = person.owner_email.clone().unwrap_or_default();
             let bytes = words.body.clone().into_bytes();
             let zone = deps.zone_of(person.timezone.as_deref());
-            let due_at = step.deadline.after(now, zone, rules.calendar_of(person.region.as_deref()));
+            let due_at = step
+                .deadline
+                .after(now, zone, rules.calendar_of(person.region.as_deref()));
             let task = NewTask {
                 id: deps.ids.next(now),
                 kind: "touch".to_owned(),
@@ -202,7 +241,13 @@ fn draft(
         }
     };
     row.hash = hex(digest(&SHA256, &bytes).as_ref());
-    Ok(Draft { channel, message, row, task, unnumbered: links.unnumbered() })
+    Ok(Draft {
+        channel,
+        message,
+        row,
+        task,
+        unnumbered: links.unnumbered(),
+    })
 }
 
 fn email(
@@ -229,7 +274,10 @@ fn email(
         From::Owner => person.owner_email.clone().filter(|reply| *reply != from_address),
         From::Brand => account.reply_to.clone(),
     };
-    let domain = from_address.rsplit_once('@').map_or("localhost", |(_, domain)| domain).to_owned();
+    let domain = from_address
+        .rsplit_once('@')
+        .map_or("localhost", |(_, domain)| domain)
+        .to_owned();
     let message_id = format!("{}@{domain}", touch.message_id.simple());
     let unsubscribe = Class::from_number(touch.class) != Class::Transactional;
     let bytes = build_email(
@@ -259,9 +307,10 @@ fn email(
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
-

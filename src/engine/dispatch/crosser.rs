@@ -39,7 +39,10 @@ impl Crosser {
 
     /// The right to ask for one touch.
     pub fn ticket(&self, touch_id: Uuid, charges: Vec<Charge>) -> Ticket {
-        Ticket { crosser: self.clone(), member: Member { touch_id, charges } }
+        Ticket {
+            crosser: self.clone(),
+            member: Member { touch_id, charges },
+        }
     }
 }
 
@@ -53,7 +56,10 @@ impl Crossing for Ticket {
     fn cross(&self) -> BoxFuture<'_, Crossed> {
         Box::pin(async move {
             let (answer, verdict) = oneshot::channel();
-            let request = Request { member: self.member.clone(), answer };
+            let request = Request {
+                member: self.member.clone(),
+                answer,
+            };
             if self.crosser.requests.send(request).await.is_err() {
                 return Crossed::Stop;
             }
@@ -87,7 +93,12 @@ fn next_group(waiting: &mut VecDeque<Request>) -> Vec<Request> {
     let mut taken: HashSet<(&'static str, String)> = HashSet::new();
     let (mut group, mut later) = (Vec::new(), VecDeque::new());
     for request in waiting.drain(..) {
-        let keys: HashSet<_> = request.member.charges.iter().map(|c| (c.kind, c.key.clone())).collect();
+        let keys: HashSet<_> = request
+            .member
+            .charges
+            .iter()
+            .map(|c| (c.kind, c.key.clone()))
+            .collect();
         if group.len() < GROUP && taken.is_disjoint(&keys) {
             taken.extend(keys);
             group.push(request);
@@ -110,7 +121,11 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
         }
     };
     for request in group {
-        let verdict = if passed.contains(&request.member.touch_id) { Crossed::Go } else { Crossed::Stop };
+        let verdict = if passed.contains(&request.member.touch_id) {
+            Crossed::Go
+        } else {
+            Crossed::Stop
+        };
         // The attempt may have been given up meanwhile; its row then ends as withdrawn or uncertain.
         let _ = request.answer.send(verdict);
     }

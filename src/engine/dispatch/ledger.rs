@@ -86,7 +86,10 @@ async fn settle(deps: &Deps, ended: &[Ended]) {
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
     let rows = ended.iter().filter_map(|e| match e {
-        Ended::Done(row, task) => Some(Entry { row: (**row).clone(), task: task.as_deref().cloned() }),
+        Ended::Done(row, task) => Some(Entry {
+            row: (**row).clone(),
+            task: task.as_deref().cloned(),
+        }),
         Ended::Again(_) | Ended::Withdrawn(..) => None,
     });
     if let Err(error) = deps.journal.append(rows) {
@@ -121,5 +124,10 @@ async fn write(deps: &Deps, ended: &[Ended]) -> Result<()> {
 
 /// Back to the queue.
 pub fn back(touch_id: Uuid, at: chrono::DateTime<chrono::Utc>, reason: Reason, counts: bool) -> Again {
-    Again { touch_id, at, reason: reason.as_str().to_owned(), counts }
+    Again {
+        touch_id,
+        at,
+        reason: reason.as_str().to_owned(),
+        counts,
+    }
 }

@@ -40,7 +40,12 @@ impl Dispatcher {
     /// With its two group committers.
     pub fn new(deps: Arc<Deps>) -> Self {
         let (crosser, ledger) = (Crosser::start(deps.clone()), Ledger::start(deps.clone()));
-        Self { deps, crosser, ledger, attempts: JoinSet::new() }
+        Self {
+            deps,
+            crosser,
+            ledger,
+            attempts: JoinSet::new(),
+        }
     }
 
     /// Claims one batch and starts its attempts. `more` says that the claim was full.
@@ -61,9 +66,17 @@ impl Dispatcher {
         let composed = compose::compose(&self.deps, cleared, now).await?;
         self.put_back(&composed.broken, now).await?;
         for letter in composed.letters {
-            self.attempts.spawn(attempt(self.deps.clone(), self.crosser.clone(), self.ledger.clone(), letter));
+            self.attempts.spawn(attempt(
+                self.deps.clone(),
+                self.crosser.clone(),
+                self.ledger.clone(),
+                letter,
+            ));
         }
-        Ok(Summary { done: count as u64, more: count as i64 == limit })
+        Ok(Summary {
+            done: count as u64,
+            more: count as i64 == limit,
+        })
     }
 
     /// Waits for every attempt that is under way.
@@ -98,13 +111,21 @@ impl Dispatcher {
 /// One attempt, from the first byte to the written outcome.
 async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Letter) {
     let ticket = crosser.ticket(letter.touch.id(), letter.charges.clone());
-    let outcome = letter.channel.send(letter.clearance, &letter.message, &ticket).await;
+    let outcome = letter
+        .channel
+        .send(letter.clearance, &letter.message, &ticket)
+        .await;
     let now = deps.clock.now();
     let touch_id = letter.touch.id();
     metrics::counter!("kith_attempts_total", "channel" => letter.touch.channel.clone(), "outcome" => word(&outcome))
         .increment(1);
     let row = |outcome: &str, reply: String| {
-        Box::new(MessageRow { outcome: outcome.to_owned(), reply: Some(reply), done_at: now, ..letter.row.clone() })
+        Box::new(MessageRow {
+            outcome: outcome.to_owned(),
+            reply: Some(reply),
+            done_at: now,
+            ..letter.row.clone()
+        })
     };
     let mut bounce = None;
     let ended = match outcome {
@@ -165,4 +186,3 @@ fn backoff(tries: i16, touch: Uuid) -> TimeDelta {
     let spread = i64::from(touch.as_bytes()[15]);
     TimeDelta::seconds((minutes * 60).min(4 * 3600) * (192 + spread / 2) / 256)
 }
-

@@ -19,7 +19,9 @@ use crate::store::audience::Member;
 use crate::store::enrollment::{End, Live};
 use crate::store::suppression::NewSuppression;
 use crate::store::task::NewTask;
-use crate::store::{contact, enrollment, event, grievance, lead, purchase, queue, standing, suppression, task};
+use crate::store::{
+    contact, enrollment, event, grievance, lead, purchase, queue, standing, suppression, task,
+};
 
 /// Addresses whose live work has to be taken away once their suppression is committed.
 #[derive(Debug, Default)]
@@ -108,7 +110,9 @@ async fn suppress(
         .map(|(id, email, phone)| (id, (email, phone)))
         .collect();
     for one in said {
-        let Some((email, phone)) = addresses.get(&one.contact_id) else { continue };
+        let Some((email, phone)) = addresses.get(&one.contact_id) else {
+            continue;
+        };
         let mut rows = Vec::new();
         for channel in channels_of(one) {
             let hash = if channel == "email" { email } else { phone };
@@ -121,8 +125,17 @@ async fn suppress(
                     suppression::lift_opt_out(conn, std::slice::from_ref(hash), channel).await?;
                     let id = deps.ids.next(now);
                     let at = one.event.occurred_at;
-                    suppression::consent(conn, id, one.contact_id, at, channel, true, "asked", &one.event.source)
-                        .await?;
+                    suppression::consent(
+                        conn,
+                        id,
+                        one.contact_id,
+                        at,
+                        channel,
+                        true,
+                        "asked",
+                        &one.event.source,
+                    )
+                    .await?;
                     continue;
                 }
                 _ => "opted-out",
@@ -130,8 +143,17 @@ async fn suppress(
             if reason != "address-bad" {
                 let id = deps.ids.next(now);
                 let at = one.event.occurred_at;
-                suppression::consent(conn, id, one.contact_id, at, channel, false, reason, &one.event.source)
-                    .await?;
+                suppression::consent(
+                    conn,
+                    id,
+                    one.contact_id,
+                    at,
+                    channel,
+                    false,
+                    reason,
+                    &one.event.source,
+                )
+                .await?;
             }
             rows.push(NewSuppression {
                 address_hash: hash.clone(),
@@ -140,7 +162,12 @@ async fn suppress(
                 reason,
                 event_id: Some(one.event.id),
             });
-            if channel == "email" { &mut revoked.email } else { &mut revoked.sms }.push(hash.clone());
+            if channel == "email" {
+                &mut revoked.email
+            } else {
+                &mut revoked.sms
+            }
+            .push(hash.clone());
         }
         suppression::insert(conn, now, &rows).await?;
     }
@@ -159,7 +186,10 @@ fn channels_of(one: &Known) -> Vec<&'static str> {
 
 /// A colleague spoke with people: the next touches wait.
 async fn humans(deps: &Deps, conn: &mut PgConnection, known: &[Known], now: DateTime<Utc>) -> Result<()> {
-    let spoke: Vec<&Known> = known.iter().filter(|k| k.event.event_type.is_human_contact()).collect();
+    let spoke: Vec<&Known> = known
+        .iter()
+        .filter(|k| k.event.event_type.is_human_contact())
+        .collect();
     if spoke.is_empty() {
         return Ok(());
     }
@@ -169,9 +199,20 @@ async fn humans(deps: &Deps, conn: &mut PgConnection, known: &[Known], now: Date
     let rules = deps.rules();
     let (mut ids, mut until) = (Vec::new(), Vec::new());
     for live in enrollment::live_of(conn, &contacts, &[]).await? {
-        let Some(cadence) = rules.cadence(live.cadence_version_id) else { continue };
-        let last = spoke.iter().filter(|k| k.contact_id == live.contact_id).map(|k| k.event.occurred_at).max();
-        let deferred = last.map(|at| cadence.exit.human_contact_defers.after(at, deps.company_zone(), None));
+        let Some(cadence) = rules.cadence(live.cadence_version_id) else {
+            continue;
+        };
+        let last = spoke
+            .iter()
+            .filter(|k| k.contact_id == live.contact_id)
+            .map(|k| k.event.occurred_at)
+            .max();
+        let deferred = last.map(|at| {
+            cadence
+                .exit
+                .human_contact_defers
+                .after(at, deps.company_zone(), None)
+        });
         if let Some(at) = deferred.filter(|at| *at > now) {
             ids.push(live.id);
             until.push(at);
@@ -190,17 +231,18 @@ pub fn amount_of(data: &Value) -> Option<Decimal> {
     }
 }
 
-async fn purchases(
-    deps: &Deps,
-    conn: &mut PgConnection,
-    known: &[Known],
-    now: DateTime<Utc>,
-) -> Result<()> {
+async fn purchases(deps: &Deps, conn: &mut PgConnection, known: &[Known], now: DateTime<Utc>) -> Result<()> {
     let bought: Vec<purchase::NewPurchase> = known
         .iter()
         .filter(|k| k.event.event_type == EventType::Purchase)
         .filter_map(|k| {
-            let text = |key: &str| k.event.data.get(key).and_then(Value::as_str).map(ToOwned::to_owned);
+            let text = |key: &str| {
+                k.event
+                    .data
+                    .get(key)
+                    .and_then(Value::as_str)
+                    .map(ToOwned::to_owned)
+            };
             Some(purchase::NewPurchase {
                 id: deps.ids.next(now),
                 source: k.event.source.clone(),
@@ -225,16 +267,23 @@ async fn purchases(
 }
 
 /// A complaint opens a service task and holds marketing until it is closed.
-async fn grievances(
-    deps: &Deps,
-    conn: &mut PgConnection,
-    known: &[Known],
-    now: DateTime<Utc>,
-) -> Result<()> {
+async fn grievances(deps: &Deps, conn: &mut PgConnection, known: &[Known], now: DateTime<Utc>) -> Result<()> {
     let mut tasks = Vec::new();
-    for one in known.iter().filter(|k| k.event.intent() == Some(Intent::Grievance)) {
+    for one in known
+        .iter()
+        .filter(|k| k.event.intent() == Some(Intent::Grievance))
+    {
         let text = one.event.data.get("text").and_then(Value::as_str);
-        grievance::open(conn, deps.ids.next(now), one.account_id, one.contact_id, one.event.id, text, now).await?;
+        grievance::open(
+            conn,
+            deps.ids.next(now),
+            one.account_id,
+            one.contact_id,
+            one.event.id,
+            text,
+            now,
+        )
+        .await?;
         tasks.push(NewTask {
             id: deps.ids.next(now),
             kind: "service".to_owned(),
@@ -254,12 +303,7 @@ async fn grievances(
 }
 
 /// What the events say about leads: about the one of the message, else about every open lead of the person.
-async fn evidence(
-    deps: &Deps,
-    conn: &mut PgConnection,
-    known: &[Known],
-    now: DateTime<Utc>,
-) -> Result<()> {
+async fn evidence(deps: &Deps, conn: &mut PgConnection, known: &[Known], now: DateTime<Utc>) -> Result<()> {
     let rules = deps.rules();
     let people: Vec<Uuid> = known.iter().map(|k| k.contact_id).collect();
     let open = lead::open_of(conn, &people).await?;
@@ -300,7 +344,11 @@ async fn stops(deps: &Deps, conn: &mut PgConnection, known: &[Known], now: DateT
         return Ok(());
     }
     let contacts: Vec<Uuid> = answered.iter().map(|k| k.contact_id).collect();
-    let leads: Vec<Uuid> = lead::open_of(conn, &contacts).await?.into_iter().map(|l| l.lead_id).collect();
+    let leads: Vec<Uuid> = lead::open_of(conn, &contacts)
+        .await?
+        .into_iter()
+        .map(|l| l.lead_id)
+        .collect();
     let live = enrollment::live_of(conn, &contacts, &leads).await?;
     let ends: Vec<End> = live
         .iter()
@@ -314,9 +362,16 @@ async fn stops(deps: &Deps, conn: &mut PgConnection, known: &[Known], now: DateT
             let replied = answered
                 .iter()
                 .any(|k| matches!(k.event.event_type, EventType::Replied | EventType::Meeting));
-            let stops = rules.cadence(live.cadence_version_id).is_none_or(|c| c.exit.on_reply);
-            let reason = reason.or((replied && stops && concerns(live, &answered, &leads)).then_some("replied"))?;
-            Some(End { id: live.id, state: "stopped", reason: reason.to_owned() })
+            let stops = rules
+                .cadence(live.cadence_version_id)
+                .is_none_or(|c| c.exit.on_reply);
+            let reason =
+                reason.or((replied && stops && concerns(live, &answered, &leads)).then_some("replied"))?;
+            Some(End {
+                id: live.id,
+                state: "stopped",
+                reason: reason.to_owned(),
+            })
         })
         .collect();
     stop::end(conn, &ends, now).await
@@ -324,16 +379,12 @@ async fn stops(deps: &Deps, conn: &mut PgConnection, known: &[Known], now: DateT
 
 /// A reply ends the person's own enrollments, and those of colleagues only for the lead they share.
 fn concerns(live: &Live, answered: &[&Known], leads: &[Uuid]) -> bool {
-    answered.iter().any(|k| k.contact_id == live.contact_id) || live.lead_id.is_some_and(|l| leads.contains(&l))
+    answered.iter().any(|k| k.contact_id == live.contact_id)
+        || live.lead_id.is_some_and(|l| leads.contains(&l))
 }
 
 /// Cadences that start on an event.
-async fn entries(
-    deps: &Deps,
-    conn: &mut PgConnection,
-    known: &[Known],
-    now: DateTime<Utc>,
-) -> Result<()> {
+async fn entries(deps: &Deps, conn: &mut PgConnection, known: &[Known], now: DateTime<Utc>) -> Result<()> {
     let mut by_kind: BTreeMap<EventType, Vec<(Member, Uuid)>> = BTreeMap::new();
     for one in known.iter().filter(|k| k.event.human) {
         let member = Member {
@@ -341,7 +392,10 @@ async fn entries(
             lead_id: one.event.lead_id,
             account_id: one.account_id,
         };
-        by_kind.entry(one.event.event_type).or_default().push((member, one.event.id));
+        by_kind
+            .entry(one.event.event_type)
+            .or_default()
+            .push((member, one.event.id));
     }
     for (kind, who) in by_kind {
         enroll::by_event(deps, conn, kind, &who, now).await?;

@@ -94,7 +94,10 @@ pub async fn accept(
     }
     let mut tx = deps.pool.begin().await?;
     let people = resolve(&mut tx, &good).await?;
-    let keys: Vec<(Vec<u8>, Uuid)> = good.iter().map(|(_, one, _, id)| (key_of(&one.id), *id)).collect();
+    let keys: Vec<(Vec<u8>, Uuid)> = good
+        .iter()
+        .map(|(_, one, _, id)| (key_of(&one.id), *id))
+        .collect();
     let new = event::claim_keys(&mut tx, source, &keys, now).await?;
     let mut known = Vec::new();
     for (at, one, kind, id) in good {
@@ -103,7 +106,11 @@ pub async fn accept(
             continue;
         }
         match people.of(&one) {
-            Found::One { contact_id, account_id, message } => known.push(Known {
+            Found::One {
+                contact_id,
+                account_id,
+                message,
+            } => known.push(Known {
                 event: Event {
                     id,
                     event_type: kind,
@@ -213,7 +220,11 @@ struct People {
 }
 
 enum Found {
-    One { contact_id: Uuid, account_id: Uuid, message: Option<MessageRef> },
+    One {
+        contact_id: Uuid,
+        account_id: Uuid,
+        message: Option<MessageRef>,
+    },
     Nobody(&'static str),
 }
 
@@ -222,11 +233,18 @@ async fn resolve(
     good: &[(usize, Incoming, EventType, Uuid)],
 ) -> Result<People> {
     let ids: Vec<Uuid> = good.iter().filter_map(|g| g.1.message).collect();
-    let mut names: Vec<String> = good.iter().filter_map(|g| g.1.contact.as_deref()).map(spelled).collect();
+    let mut names: Vec<String> = good
+        .iter()
+        .filter_map(|g| g.1.contact.as_deref())
+        .map(spelled)
+        .collect();
     names.sort();
     names.dedup();
-    let messages =
-        event::messages(conn, &ids).await?.into_iter().map(|m| (m.message_id, m)).collect();
+    let messages = event::messages(conn, &ids)
+        .await?
+        .into_iter()
+        .map(|m| (m.message_id, m))
+        .collect();
     let mut contacts: HashMap<String, Vec<(Uuid, Uuid)>> = HashMap::new();
     for found in event::contacts(conn, &names).await? {
         let list = contacts.entry(found.asked).or_default();
@@ -239,7 +257,11 @@ async fn resolve(
 
 /// Mail addresses are compared in lower case.
 fn spelled(name: &str) -> String {
-    if name.contains('@') { name.trim().to_lowercase() } else { name.trim().to_owned() }
+    if name.contains('@') {
+        name.trim().to_lowercase()
+    } else {
+        name.trim().to_owned()
+    }
 }
 
 impl People {
@@ -253,15 +275,21 @@ impl People {
         };
         if let Some(name) = &one.contact {
             return match self.contacts.get(&spelled(name)).map(Vec::as_slice) {
-                Some([(contact_id, account_id)]) => {
-                    Found::One { contact_id: *contact_id, account_id: *account_id, message }
-                }
+                Some([(contact_id, account_id)]) => Found::One {
+                    contact_id: *contact_id,
+                    account_id: *account_id,
+                    message,
+                },
                 Some([_, _, ..]) => Found::Nobody("the name fits several contacts"),
                 _ => Found::Nobody("unknown contact"),
             };
         }
         match message {
-            Some(m) => Found::One { contact_id: m.contact_id, account_id: m.account_id, message: Some(m) },
+            Some(m) => Found::One {
+                contact_id: m.contact_id,
+                account_id: m.account_id,
+                message: Some(m),
+            },
             None => Found::Nobody("unknown contact"),
         }
     }

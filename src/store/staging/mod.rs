@@ -70,7 +70,9 @@ pub async fn source_id(connection: &mut PgConnection, name: &str) -> sqlx::Resul
 
 /// The id of a source, if it is known.
 pub async fn find_source(connection: &mut PgConnection, name: &str) -> sqlx::Result<Option<i16>> {
-    sqlx::query_scalar!("select id from source where name = $1", name).fetch_optional(connection).await
+    sqlx::query_scalar!("select id from source where name = $1", name)
+        .fetch_optional(connection)
+        .await
 }
 
 /// The refused rows of the chunk, by line.
@@ -90,4 +92,3 @@ pub async fn tally(connection: &mut PgConnection) -> sqlx::Result<Tally> {
     .fetch_one(connection)
     .await
 }
-
