@@ -1,5 +1,8 @@
 //! Ways out: email, SMS and tasks behind the one trait `Channel`.
 
+pub mod sms;
+pub mod smtp;
+
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 

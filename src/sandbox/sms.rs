@@ -1,0 +1,1 @@
+//! A recording SMS gateway.
