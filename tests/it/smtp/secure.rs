@@ -101,7 +101,7 @@ async fn login_by_plain_and_by_login() {
         "250-sandbox\r\n250 AUTH PLAIN LOGIN",
         "250-sandbox\r\n250 AUTH LOGIN",
     ] {
-        for (password, right) in [("secret", true), ("wrong", false)] {
+        for (password, right) in [("secret", true), ("mistyped", false)] {
             let auth = Some(("user".to_owned(), "secret".to_owned()));
             let rig = Rig::with(
                 SmtpSandboxOptions {
