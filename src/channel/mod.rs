@@ -1,5 +1,6 @@
 //! Ways out: email, SMS and tasks behind the one trait `Channel`.
 
+mod line;
 pub mod sms;
 pub mod smtp;
 

@@ -1,12 +1,10 @@
 //! A server's reply, RFC 5321 section 4.2.
 
 use super::wire::WireError;
+use crate::channel::line::one_line;
 
 /// Longest reply kept, in bytes, all lines together.
 const LONGEST: usize = 64 * 1024;
-
-/// Most bytes of a reply that go into an outcome.
-const SHOWN: usize = 512;
 
 /// A whole reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,18 +73,6 @@ impl Reply {
     }
 }
 
-fn one_line(text: &str) -> String {
-    let mut line: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    while line.len() > SHOWN {
-        line.pop();
-    }
-    line.truncate(line.trim_end().len());
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,14 +115,5 @@ mod tests {
     #[test]
     fn enhanced_status_must_agree_with_the_code() {
         assert_eq!(read("450 5.1.1 x\r\n").unwrap().unwrap().enhanced(), None);
-    }
-
-    #[test]
-    fn shown_text_is_bounded_and_printable() {
-        let reply = Reply {
-            code: 250,
-            lines: vec!["ü\u{7}".repeat(1000)],
-        };
-        assert!(reply.one_line().len() <= 512 && !reply.one_line().contains('\u{7}'));
     }
 }
