@@ -94,6 +94,7 @@ impl TwilioStatus {
 /// Whether `X-Twilio-Signature` belongs to this form: HMAC-SHA1 under the auth token over the address as Twilio called
 /// it and the parameters sorted by name (Twilio's "Validating requests"). `url` is the public address with its query.
 /// Twilio signs with or without the default port depending on the caller, so both are tried.
+#[must_use]
 pub fn verify_twilio_signature(token: &str, url: &str, params: &[(String, String)], signature: &str) -> bool {
     let Ok(signature) = BASE64.decode(signature) else {
         return false;
@@ -112,14 +113,15 @@ pub fn verify_twilio_signature(token: &str, url: &str, params: &[(String, String
 }
 
 /// Whether the signature belongs to a JSON request: the address then carries the body's SHA-256 in `bodySHA256`.
+#[must_use]
 pub fn verify_twilio_json_signature(token: &str, url: &str, body: &[u8], signature: &str) -> bool {
     let Ok(parsed) = Url::parse(url) else { return false };
     let Some((_, stated)) = parsed.query_pairs().find(|(key, _)| key == "bodySHA256") else {
         return false;
     };
     let actual = digest::digest(&digest::SHA256, body);
-    let actual: String = actual.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    stated.eq_ignore_ascii_case(&actual) && verify_twilio_signature(token, url, &[], signature)
+    let hex: Vec<_> = actual.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    stated.eq_ignore_ascii_case(&hex.concat()) && verify_twilio_signature(token, url, &[], signature)
 }
 
 /// The address as it came, without a port, and with the port stated. Only the port is touched: everything else is

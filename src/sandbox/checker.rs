@@ -57,6 +57,7 @@ pub struct Findings {
 
 impl Findings {
     /// Whether the promise was kept. Needless uncertainty does not break it.
+    #[must_use]
     pub fn is_clean(&self) -> bool {
         let wrong = [&self.lost, &self.untold, &self.guessed, &self.strangers];
         wrong.iter().all(|list| list.is_empty()) && self.duplicates.is_empty()

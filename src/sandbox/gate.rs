@@ -29,6 +29,7 @@ pub enum Passed {
 
 impl Gate {
     /// A shut gate.
+    #[must_use]
     pub fn shut() -> Self {
         Self {
             position: Arc::new(watch::Sender::new(Position::Shut)),

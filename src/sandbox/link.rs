@@ -44,16 +44,19 @@ impl LinkFate {
     }
 
     /// Whether the link was cut.
+    #[must_use]
     pub fn is_cut(&self) -> bool {
         self.sendable() == 0 || self.receivable() == 0
     }
 
     /// Bytes sent so far.
+    #[must_use]
     pub fn sent(&self) -> u64 {
         self.0.sent.load(Ordering::Acquire)
     }
 
     /// Bytes read so far.
+    #[must_use]
     pub fn received(&self) -> u64 {
         self.0.received.load(Ordering::Acquire)
     }

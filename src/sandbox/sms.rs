@@ -80,6 +80,7 @@ pub enum SmsAction {
 
 impl SmsAction {
     /// Answers with `status` and `body`.
+    #[must_use]
     pub fn answer(status: u16, body: &str) -> Self {
         Self::Answer {
             status,
@@ -89,6 +90,7 @@ impl SmsAction {
     }
 
     /// Takes the message over and resets the link without a word: the unknown window.
+    #[must_use]
     pub fn store_and_drop() -> Self {
         Self::StoreThen(Box::new(Self::Drop))
     }
@@ -216,6 +218,7 @@ impl SmsSandbox {
     }
 
     /// How many connections were opened.
+    #[must_use]
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Acquire)
     }

@@ -1,2 +1,4 @@
+//! What needs a network or a database.
+
 mod sms;
 mod smtp;

@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn faulty_templates_are_found_before_the_first_message() {
-        let cases: [(fn(&mut GenericSmsOptions), &str); 6] = [
+        type Spoil = fn(&mut GenericSmsOptions);
+        let cases: [(Spoil, &str); 6] = [
             (|o| o.body = "{{json texxt}}".into(), "body"),
             (|o| o.body = "{{{shout text}}}".into(), "body"),
             (|o| o.body = r#"{"text": "{{text}}"}"#.into(), "not JSON"),

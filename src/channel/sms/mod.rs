@@ -42,7 +42,7 @@ impl Default for SmsDeadlines {
     fn default() -> Self {
         Self {
             crossing: Duration::from_secs(2),
-            answer: Duration::from_secs(60),
+            answer: Duration::from_mins(1),
         }
     }
 }
@@ -156,7 +156,7 @@ impl Account {
         match self.line.hand_over(request, crossing, now).await {
             Err(outcome) => outcome,
             Ok(answer) => match &self.provider {
-                Provider::Twilio(twilio) => twilio.judge(&answer),
+                Provider::Twilio(_) => Twilio::judge(&answer),
                 Provider::Generic(generic) => generic.judge(&answer),
             },
         }

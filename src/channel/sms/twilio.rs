@@ -123,7 +123,7 @@ impl Twilio {
         Ok(request)
     }
 
-    pub(super) fn judge(&self, answer: &Answer) -> SendOutcome {
+    pub(super) fn judge(answer: &Answer) -> SendOutcome {
         let body = answer.body.as_deref().unwrap_or_default();
         if matches!(answer.status, 200..300) {
             // The status alone says that it was taken; the body names it for the reports to come.

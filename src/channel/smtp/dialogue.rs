@@ -68,7 +68,7 @@ fn envelope(mail: &BuiltEmail, connection: &Connection, size: usize) -> Result<[
                 "the mail has {size} bytes, the server takes {limit}"
             )));
         }
-        from.push_str(&format!(" SIZE={size}"));
+        from = format!("{from} SIZE={size}");
     }
     if !mail.bytes.is_ascii() {
         if !offers.eight_bit {

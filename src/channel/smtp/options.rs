@@ -42,12 +42,12 @@ impl Default for Deadlines {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(30),
-            hello: Duration::from_secs(60),
-            envelope: Duration::from_secs(300),
-            data: Duration::from_secs(120),
-            block: Duration::from_secs(180),
+            hello: Duration::from_mins(1),
+            envelope: Duration::from_mins(5),
+            data: Duration::from_mins(2),
+            block: Duration::from_mins(3),
             crossing: Duration::from_secs(2),
-            dot: Duration::from_secs(600),
+            dot: Duration::from_mins(10),
         }
     }
 }
@@ -79,6 +79,7 @@ pub struct SmtpOptions {
 
 impl SmtpOptions {
     /// An account with defaults: checked STARTTLS, no login, 8 connections of 500 messages, kept 30 s when idle.
+    #[must_use]
     pub fn new(host: &str, port: u16) -> Self {
         Self {
             host: host.to_owned(),

@@ -12,6 +12,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 use tokio_rustls::TlsConnector;
 
 use super::reply::{Partial, Reply};
@@ -125,10 +126,11 @@ impl Wire {
         Ok(())
     }
 
-    /// Fails when the server has spoken or hung up although nothing was asked. Does not wait. A reply that came too
-    /// early would be read as the answer to what is sent next.
+    /// Fails when the server has spoken or hung up although nothing was asked. Does not wait, so it sees what the
+    /// runtime has noticed by now. A reply that came too early would be read as the answer to what is sent next.
     pub(super) fn expect_silence(&mut self) -> Result<(), WireError> {
-        match self.stream.fill_buf().now_or_never() {
+        // Unconstrained: a task at the end of its budget would always look silent.
+        match unconstrained(self.stream.fill_buf()).now_or_never() {
             None => Ok(()),
             Some(Ok([])) => Err(WireError::Cut(io::ErrorKind::UnexpectedEof.into())),
             Some(Ok(early)) => Err(WireError::Garbage(

@@ -71,16 +71,19 @@ pub enum Action {
 
 impl Action {
     /// Answers with `line`.
+    #[must_use]
     pub fn reply(line: &str) -> Self {
         Self::Reply(line.to_owned())
     }
 
     /// Waits at `gate`, then answers as usual.
+    #[must_use]
     pub fn hold(gate: &Gate) -> Self {
         Self::Hold(gate.clone(), Box::new(Self::Go))
     }
 
     /// Takes the message over and resets the link without a word: the unknown window.
+    #[must_use]
     pub fn store_and_drop() -> Self {
         Self::StoreThen(Box::new(Self::Drop))
     }

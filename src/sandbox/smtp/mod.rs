@@ -178,16 +178,19 @@ impl SmtpSandbox {
     }
 
     /// The transactions that are over, in the order in which they ended.
+    #[must_use]
     pub fn log(&self) -> Vec<Record> {
         self.shared.log.all()
     }
 
     /// The last number in the order of dots: a later dot has a higher one.
+    #[must_use]
     pub fn sequence(&self) -> u64 {
         self.shared.log.last()
     }
 
     /// How many connections were opened.
+    #[must_use]
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Acquire)
     }

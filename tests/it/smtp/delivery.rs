@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use kith::channel::SendOutcome;
 use kith::channel::smtp::{SmtpChannel, SmtpOptions, TlsMode};
-use kith::sandbox::checker::{Outcome, Told, check};
+use kith::sandbox::checker::{Findings, Outcome, Told, check};
 use kith::sandbox::gate::Gate;
 use kith::sandbox::smtp::{Action, Moment, Received, Record, Sink, SmtpSandbox, SmtpSandboxOptions, Stage};
 
@@ -65,7 +65,7 @@ async fn many_mails_on_one_connection_do_not_wait_for_acknowledgements() {
     }
     // Without NODELAY each of them takes some 40 ms.
     assert!(
-        start.elapsed() < Duration::from_millis(200 * 20),
+        start.elapsed() < 200 * Duration::from_millis(20),
         "took {:?}",
         start.elapsed()
     );
@@ -101,7 +101,7 @@ async fn a_connection_carries_as_many_as_allowed() {
 #[tokio::test]
 async fn no_more_connections_than_allowed_are_open() {
     let rig = Rig::with(SmtpSandboxOptions::default(), |options| {
-        options.max_connections = 2
+        options.max_connections = 2;
     })
     .await;
     let gate = Gate::shut();
@@ -276,7 +276,7 @@ async fn the_sink_and_the_log_file_get_what_was_taken() {
         .map(|(id, outcome)| (format!("{id}@shop.example"), Told::from(outcome)))
         .into();
     let findings = check(&Record::read_file(&file).unwrap(), &told);
-    assert_eq!(findings, Default::default());
+    assert_eq!(findings, Findings::default());
     rig.server.stop().await;
     assert!(SmtpSandbox::start(SmtpSandboxOptions::default()).await.is_ok());
 }

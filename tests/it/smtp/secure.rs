@@ -47,7 +47,7 @@ async fn checked_tls_carries_mail_to_a_trusted_server_only() {
 #[tokio::test]
 async fn tls_is_never_given_up_silently() {
     let plain_server = Rig::with(SmtpSandboxOptions::default(), |options| {
-        options.tls = TlsMode::StartTls
+        options.tls = TlsMode::StartTls;
     })
     .await;
     let outcome = plain_server.send("one").await;
@@ -75,7 +75,7 @@ async fn opportunistic_tls_takes_what_is_offered() {
             .await
     ));
     let plain = Rig::with(SmtpSandboxOptions::default(), |options| {
-        options.tls = TlsMode::Opportunistic
+        options.tls = TlsMode::Opportunistic;
     })
     .await;
     assert!(is_accepted(&plain.send("one").await));
