@@ -6,3 +6,7 @@ mod postgres;
 mod render;
 mod store;
 mod templates;
+//! What needs a network or a database.
+
+mod sms;
+mod smtp;
