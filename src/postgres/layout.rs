@@ -65,9 +65,15 @@ impl Layout {
         Ok(())
     }
 
-    /// Makes the socket's directory, private to the account.
+    /// Makes the socket's directory, private to the account. Ask only while no server runs on the data.
     pub fn make_run(&self, account: &Account) -> Result<(), PostgresError> {
-        make_private(&self.run, account)
+        make_private(&self.run, account)?;
+        // A killed server leaves its socket behind, and its number may be somebody else's process by now.
+        for entry in fs::read_dir(&self.run).map_err(file("read", &self.run))? {
+            let path = entry.map_err(file("read", &self.run))?.path();
+            fs::remove_file(&path).map_err(file("remove", &path))?;
+        }
+        Ok(())
     }
 
     /// Makes an empty directory for `initdb`, over the remains of one that was interrupted.
