@@ -197,11 +197,12 @@ fn run_dir(base: &Path) -> PathBuf {
         return run;
     }
     let hash = digest::digest(&digest::SHA256, base.as_os_str().as_bytes());
-    let name: String = hash.as_ref()[..8]
+    let name = hash
+        .as_ref()
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    PathBuf::from("/tmp").join(format!("kith-{name}"))
+        .take(8)
+        .fold(0, |number: u64, &byte| number << 8 | u64::from(byte));
+    PathBuf::from("/tmp").join(format!("kith-{name:016x}"))
 }
 
 fn make_private(dir: &Path, account: &Account) -> Result<(), PostgresError> {

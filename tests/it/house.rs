@@ -60,7 +60,9 @@ fn files() -> Vec<(String, PathBuf)> {
 fn sources() -> BTreeMap<String, String> {
     files()
         .into_iter()
-        .filter(|(name, _)| name.starts_with("src/") && name.ends_with(".rs") && !name.ends_with("/tests.rs"))
+        .filter(|(name, _)| {
+            name.starts_with("src/") && has_extension(name, "rs") && !name.ends_with("/tests.rs")
+        })
         .map(|(name, path)| {
             (
                 name,
@@ -254,7 +256,7 @@ fn imports_go_down() {
                 _ if import == module => {}
                 None => wrong.push(format!("{name}: `{import}` is no module of the house")),
                 Some(other) if other == floor => {
-                    wrong.push(format!("{name}: {module} and {import} are siblings"))
+                    wrong.push(format!("{name}: {module} and {import} are siblings"));
                 }
                 Some(other) if other > floor => wrong.push(format!("{name}: {import} is above {module}")),
                 Some(_) => {}
