@@ -44,6 +44,33 @@ pub struct Assessment {
     pub next_change_at: Option<DateTime<Utc>>,
 }
 
+impl Assessment {
+    /// The reasons in one line: who asserts the grade, or the factors with their values; then what costs the next one.
+    pub fn reason(&self) -> String {
+        let standing = self.factors.assertion.as_ref().filter(|_| self.asserted);
+        let mut text = match standing {
+            Some(assertion) => format!("asserted by {}", assertion.source),
+            None if self.grade.is_none() => "no factor recorded".to_owned(),
+            None => {
+                let decides = |f: &Factor| f.is_flag() || f.is_level() || *f == Factor::ExpectedClose;
+                let said = self.factors.iter().filter(|(f, _)| decides(f));
+                said.map(|(f, known)| format!("{f} {}", known.setting))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            }
+        };
+        if let Some(next) = self
+            .grade
+            .and_then(Grade::next_better)
+            .filter(|_| !self.missing.is_empty())
+        {
+            let names: Vec<_> = self.missing.iter().map(|f| f.as_str()).collect();
+            text.push_str(&format!("; {next} lacks {}", names.join(", ")));
+        }
+        text
+    }
+}
+
 /// Folds and assesses at once.
 pub fn regrade(
     evidence: &[Evidence],
@@ -246,3 +273,6 @@ impl Table<'_> {
         windows.chain(end_of(date)).filter(|at| *at > now).min()
     }
 }
+
+#[cfg(test)]
+mod tests;

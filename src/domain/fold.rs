@@ -503,3 +503,6 @@ pub(super) fn start_of(day: NaiveDate) -> DateTime<Utc> {
 pub(super) fn end_of(day: NaiveDate) -> Option<DateTime<Utc>> {
     day.checked_add_days(Days::new(1)).map(start_of)
 }
+
+#[cfg(test)]
+mod tests;
