@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use super::evidence::Evidence;
 use super::factor::{Factor, Setting};
-use super::fold::{Factors, end_of, fold, start_of};
+use super::fold::{end_of, fold, start_of};
 use super::grade::{Grade, Situation};
 use super::grading::GradingRules;
+use super::known::Factors;
 use super::matrix::Row;
 
 /// What the owner has to find out.
@@ -48,7 +49,7 @@ impl Assessment {
     /// The reasons in one line: who asserts the grade, or the factors with their values; then what costs the next one.
     pub fn reason(&self) -> String {
         let standing = self.factors.assertion.as_ref().filter(|_| self.asserted);
-        let mut text = match standing {
+        let text = match standing {
             Some(assertion) => format!("asserted by {}", assertion.source),
             None if self.grade.is_none() => "no factor recorded".to_owned(),
             None => {
@@ -59,15 +60,13 @@ impl Assessment {
                     .join(", ")
             }
         };
-        if let Some(next) = self
-            .grade
-            .and_then(Grade::next_better)
-            .filter(|_| !self.missing.is_empty())
-        {
-            let names: Vec<_> = self.missing.iter().map(|f| f.as_str()).collect();
-            text.push_str(&format!("; {next} lacks {}", names.join(", ")));
+        match self.grade.and_then(Grade::next_better) {
+            Some(next) if !self.missing.is_empty() => {
+                let names: Vec<_> = self.missing.iter().map(|f| f.as_str()).collect();
+                format!("{text}; {next} lacks {}", names.join(", "))
+            }
+            _ => text,
         }
-        text
     }
 }
 

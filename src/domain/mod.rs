@@ -8,6 +8,7 @@ pub mod fold;
 pub mod gate;
 pub mod grade;
 pub mod grading;
+pub mod known;
 pub mod matrix;
 mod pressure;
 pub mod pyramid;

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::assess::regrade;
+use crate::domain::evidence::Outcome;
 
 fn rules() -> GradingRules {
     GradingRules::shipped().unwrap()
