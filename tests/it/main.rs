@@ -2,5 +2,6 @@
 
 mod harness;
 mod house;
+mod import;
 mod postgres;
 mod store;
