@@ -85,7 +85,12 @@ pub async fn run(args: ImportArgs, deps: &ImportDeps, now: DateTime<Utc>) -> Res
         return Ok(ExitCode::from(WRONG_USE));
     }
     let kind = Kind::from(args.kind);
-    let order = ImportOrder { kind, path: args.file, source: args.source, dry_run: args.dry_run };
+    let order = ImportOrder {
+        kind,
+        path: args.file,
+        source: args.source,
+        dry_run: args.dry_run,
+    };
     let bar = bar();
     let imported = import::import(deps, &order, now, |progress| show(&bar, progress)).await;
     bar.finish_and_clear();
@@ -95,12 +100,21 @@ pub async fn run(args: ImportArgs, deps: &ImportDeps, now: DateTime<Utc>) -> Res
             ExitCode::from(if report.refused > 0 { SOME_REFUSED } else { 0 })
         }
         Imported::FileRefused(refusal) => {
-            let column = if refusal.field.is_empty() { String::new() } else { format!("column {}: ", refusal.field) };
+            let column = if refusal.field.is_empty() {
+                String::new()
+            } else {
+                format!("column {}: ", refusal.field)
+            };
             eprintln!("{file}: refused, nothing was taken. {column}{}", refusal.reason);
             ExitCode::from(WRONG_USE)
         }
         Imported::Busy => {
-            eprintln!("{}: another import of {} from {} is running", file, kind.as_str(), order.source);
+            eprintln!(
+                "{}: another import of {} from {} is running",
+                file,
+                kind.as_str(),
+                order.source
+            );
             ExitCode::from(SOME_REFUSED)
         }
     })

@@ -67,10 +67,22 @@ mod tests {
     fn one_address_one_hash_and_another_key_another_hash() {
         let email = |text| EmailAddress::parse(text).unwrap();
         let key = AddressKey::new(b"one");
-        assert_eq!(key.email(&email("Ann@Example.com")), key.email(&email("ann@example.COM")));
-        assert_ne!(key.email(&email("ann@example.com")), key.email(&email("bob@example.com")));
-        assert_ne!(key.email(&email("ann@example.com")), AddressKey::new(b"two").email(&email("ann@example.com")));
+        assert_eq!(
+            key.email(&email("Ann@Example.com")),
+            key.email(&email("ann@example.COM"))
+        );
+        assert_ne!(
+            key.email(&email("ann@example.com")),
+            key.email(&email("bob@example.com"))
+        );
+        assert_ne!(
+            key.email(&email("ann@example.com")),
+            AddressKey::new(b"two").email(&email("ann@example.com"))
+        );
         let phone = |text| PhoneNumber::parse(text, Some("CN")).unwrap();
-        assert_eq!(key.phone(&phone("138 0013 8000")), key.phone(&phone("+8613800138000")));
+        assert_eq!(
+            key.phone(&phone("138 0013 8000")),
+            key.phone(&phone("+8613800138000"))
+        );
     }
 }

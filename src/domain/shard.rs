@@ -26,7 +26,9 @@ mod tests {
         assert_eq!(shard_of(Uuid::nil()), 0);
         let mut counts = [0_u32; SHARDS as usize];
         for n in 0..102_400_u128 {
-            counts[shard_of(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0000 + (n << 32))) as usize] += 1;
+            counts[shard_of(Uuid::from_u128(
+                0x0199_0000_0000_7000_8000_0000_0000_0000 + (n << 32),
+            )) as usize] += 1;
         }
         assert!(counts.iter().all(|c| (50..160).contains(c)), "{counts:?}");
     }

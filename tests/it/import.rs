@@ -41,7 +41,11 @@ impl Desk {
             birthdays: BirthdayRules::default(),
             address_key: AddressKey::new(b"key"),
         };
-        Self { db, dir: TempDir::new().unwrap(), deps }
+        Self {
+            db,
+            dir: TempDir::new().unwrap(),
+            deps,
+        }
     }
 
     fn pool(&self) -> &PgPool {
@@ -55,7 +59,12 @@ impl Desk {
     }
 
     async fn order(&self, kind: Kind, path: &Path, dry_run: bool) -> Imported {
-        let order = ImportOrder { kind, path: path.to_owned(), source: "csv".to_owned(), dry_run };
+        let order = ImportOrder {
+            kind,
+            path: path.to_owned(),
+            source: "csv".to_owned(),
+            dry_run,
+        };
         import::import(&self.deps, &order, now(), |_| {}).await.unwrap()
     }
 
@@ -70,7 +79,10 @@ impl Desk {
     /// Imports, and expects (new, changed, same, refused).
     async fn expect(&self, kind: Kind, text: &str, counts: (u64, u64, u64, u64)) {
         let report = self.import(kind, text).await;
-        let rejected = report.rejected_path.as_ref().map(|p| std::fs::read_to_string(p).unwrap());
+        let rejected = report
+            .rejected_path
+            .as_ref()
+            .map(|p| std::fs::read_to_string(p).unwrap());
         let got = (report.new, report.changed, report.same, report.refused);
         assert_eq!(got, counts, "{text}\n{rejected:?}");
     }
@@ -92,8 +104,14 @@ c3,Cy,,,,,,,,,,,,,,,,,,
 ";
 
 async fn with_people(desk: &Desk) {
-    desk.expect(Kind::Owners, "external_id,name,deputy\nw1,Wu,w9\n", (1, 0, 0, 0)).await;
-    desk.expect(Kind::Organisations, "external_id,name,industry\no1,Acme,steel\n", (1, 0, 0, 0)).await;
+    desk.expect(Kind::Owners, "external_id,name,deputy\nw1,Wu,w9\n", (1, 0, 0, 0))
+        .await;
+    desk.expect(
+        Kind::Organisations,
+        "external_id,name,industry\no1,Acme,steel\n",
+        (1, 0, 0, 0),
+    )
+    .await;
     desk.expect(Kind::Contacts, PEOPLE, (3, 0, 0, 0)).await;
 }
 
@@ -146,14 +164,22 @@ async fn the_same_again_writes_nothing_and_a_difference_writes_that_row() {
         select 'consent', ctid::text, xmin::text from consent union all
         select 'fact', ctid::text, xmin::text from fact_change) t";
     let before = desk.text(ROWS).await;
-    desk.expect(Kind::Owners, "external_id,name,deputy\nw1,Wu,w9\n", (0, 0, 1, 0)).await;
-    desk.expect(Kind::Organisations, "external_id,name,industry\no1,Acme,steel\n", (0, 0, 1, 0)).await;
+    desk.expect(Kind::Owners, "external_id,name,deputy\nw1,Wu,w9\n", (0, 0, 1, 0))
+        .await;
+    desk.expect(
+        Kind::Organisations,
+        "external_id,name,industry\no1,Acme,steel\n",
+        (0, 0, 1, 0),
+    )
+    .await;
     desk.expect(Kind::Contacts, PEOPLE, (0, 0, 3, 0)).await;
     assert_eq!(desk.text(ROWS).await, before);
 
     let changed = PEOPLE.replace("CTO", "CEO").replace("chess", "");
     desk.expect(Kind::Contacts, &changed, (0, 1, 2, 0)).await;
-    let ann = desk.text("select role || attrs::text from contact where name = 'Ann Lee'").await;
+    let ann = desk
+        .text("select role || attrs::text from contact where name = 'Ann Lee'")
+        .await;
     assert_eq!(ann.unwrap(), "CEO{}");
     assert_eq!(desk.number("select count(*) from consent").await, 3);
 }
@@ -162,35 +188,65 @@ async fn the_same_again_writes_nothing_and_a_difference_writes_that_row() {
 async fn an_absent_column_clears_nothing_and_an_empty_cell_clears() {
     let desk = Desk::new().await;
     with_people(&desk).await;
-    desk.expect(Kind::Contacts, "\u{feff}external_id,role\nc1,\n", (0, 1, 0, 0)).await;
-    let ann = desk
-        .text("select concat_ws('|', role is null, email, birthday, attrs, consent_email, owner_id is not null)
-               from contact where name = 'Ann Lee'")
+    desk.expect(Kind::Contacts, "\u{feff}external_id,role\nc1,\n", (0, 1, 0, 0))
         .await;
-    assert_eq!(ann.unwrap(), "t|ann@example.com|1990-08-15|{\"hobby\": \"chess\"}|t|t");
-    desk.expect(Kind::Contacts, "external_id,attr.size\nc1,L\n", (0, 1, 0, 0)).await;
+    let ann = desk
+        .text(
+            "select concat_ws('|', role is null, email, birthday, attrs, consent_email, owner_id is not null)
+               from contact where name = 'Ann Lee'",
+        )
+        .await;
     assert_eq!(
-        desk.text("select attrs::text from contact where name = 'Ann Lee'").await.unwrap(),
+        ann.unwrap(),
+        "t|ann@example.com|1990-08-15|{\"hobby\": \"chess\"}|t|t"
+    );
+    desk.expect(Kind::Contacts, "external_id,attr.size\nc1,L\n", (0, 1, 0, 0))
+        .await;
+    assert_eq!(
+        desk.text("select attrs::text from contact where name = 'Ann Lee'")
+            .await
+            .unwrap(),
         "{\"size\": \"L\", \"hobby\": \"chess\"}"
     );
     // New people need a name; and an empty consent says nothing.
-    desk.expect(Kind::Contacts, "external_id,consent_email\nc9,yes\nc1,\n", (0, 0, 1, 1)).await;
-    desk.expect(Kind::Owners, "external_id,phone\nw1,010 6552 9988\n", (0, 1, 0, 0)).await;
-    assert_eq!(desk.text("select name || phone from owner").await.unwrap(), "Wu+861065529988");
+    desk.expect(
+        Kind::Contacts,
+        "external_id,consent_email\nc9,yes\nc1,\n",
+        (0, 0, 1, 1),
+    )
+    .await;
+    desk.expect(
+        Kind::Owners,
+        "external_id,phone\nw1,010 6552 9988\n",
+        (0, 1, 0, 0),
+    )
+    .await;
+    assert_eq!(
+        desk.text("select name || phone from owner").await.unwrap(),
+        "Wu+861065529988"
+    );
 }
 
 #[tokio::test]
 async fn a_dry_run_counts_and_writes_nothing() {
     let desk = Desk::new().await;
-    let path = desk.write(Kind::Contacts, "external_id,name,email\nc1,Ann,a@b.com\nc2,Bo,b@\n");
-    let Imported::Done(report) = desk.order(Kind::Contacts, &path, true).await else { panic!() };
+    let path = desk.write(
+        Kind::Contacts,
+        "external_id,name,email\nc1,Ann,a@b.com\nc2,Bo,b@\n",
+    );
+    let Imported::Done(report) = desk.order(Kind::Contacts, &path, true).await else {
+        panic!()
+    };
     assert_eq!((report.new, report.refused), (1, 1));
     assert_eq!(desk.number("select count(*) from contact").await, 0);
     assert_eq!(desk.number("select count(*) from source").await, 0);
 
-    desk.expect(Kind::Contacts, "external_id,name\nc1,Ann\n", (1, 0, 0, 0)).await;
+    desk.expect(Kind::Contacts, "external_id,name\nc1,Ann\n", (1, 0, 0, 0))
+        .await;
     let path = desk.write(Kind::Contacts, "external_id,name\nc1,Anna\nc2,Bo\n");
-    let Imported::Done(report) = desk.order(Kind::Contacts, &path, true).await else { panic!() };
+    let Imported::Done(report) = desk.order(Kind::Contacts, &path, true).await else {
+        panic!()
+    };
     assert_eq!((report.new, report.changed), (1, 1));
     assert_eq!(desk.text("select name from contact").await.unwrap(), "Ann");
 }
@@ -212,25 +268,46 @@ async fn an_import_lifts_no_opt_out() {
     .await
     .unwrap();
     desk.expect(Kind::Contacts, file, (0, 0, 1, 0)).await;
-    desk.expect(Kind::Contacts, &file.replace("Ann", "Anna"), (0, 1, 0, 0)).await;
+    desk.expect(Kind::Contacts, &file.replace("Ann", "Anna"), (0, 1, 0, 0))
+        .await;
     assert_eq!(desk.number("select count(*) from suppression").await, 1);
-    assert_eq!(desk.number("select count(*) from contact where consent_email").await, 0);
+    assert_eq!(
+        desk.number("select count(*) from contact where consent_email")
+            .await,
+        0
+    );
     assert_eq!(desk.number("select count(*) from consent where granted").await, 1);
 
     // A no that came by import yields to an import.
     let no = "external_id,name,consent_sms\nc2,Bo,no\n";
     desk.expect(Kind::Contacts, no, (1, 0, 0, 0)).await;
-    desk.expect(Kind::Contacts, &no.replace(",no", ",yes"), (0, 1, 0, 0)).await;
-    assert_eq!(desk.number("select count(*) from contact where consent_sms").await, 1);
+    desk.expect(Kind::Contacts, &no.replace(",no", ",yes"), (0, 1, 0, 0))
+        .await;
+    assert_eq!(
+        desk.number("select count(*) from contact where consent_sms")
+            .await,
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_contact_moves_between_organisation_and_alone() {
     let desk = Desk::new().await;
-    desk.expect(Kind::Organisations, "external_id,name\no1,Acme\n", (1, 0, 0, 0)).await;
-    desk.expect(Kind::Contacts, "external_id,name,organisation\nc1,Ann,\nc2,Bo,o1\n", (2, 0, 0, 0)).await;
+    desk.expect(Kind::Organisations, "external_id,name\no1,Acme\n", (1, 0, 0, 0))
+        .await;
+    desk.expect(
+        Kind::Contacts,
+        "external_id,name,organisation\nc1,Ann,\nc2,Bo,o1\n",
+        (2, 0, 0, 0),
+    )
+    .await;
     assert_eq!(desk.number("select count(*) from account").await, 2);
-    desk.expect(Kind::Contacts, "external_id,name,organisation\nc1,Ann,o1\nc2,Bo,\n", (0, 2, 0, 0)).await;
+    desk.expect(
+        Kind::Contacts,
+        "external_id,name,organisation\nc1,Ann,o1\nc2,Bo,\n",
+        (0, 2, 0, 0),
+    )
+    .await;
     let accounts = desk
         .text(
             "select string_agg(concat_ws(' ', c.name, a.kind, a.name, a.shard = c.shard), ', ' order by c.name)
@@ -245,7 +322,10 @@ async fn a_contact_moves_between_organisation_and_alone() {
 async fn references_must_be_known_except_a_deputy() {
     let desk = Desk::new().await;
     let report = desk
-        .import(Kind::Contacts, "external_id,name,organisation,owner\nc1,Ann,o9,\nc2,Bo,,w9\nc3,Cy,,\n")
+        .import(
+            Kind::Contacts,
+            "external_id,name,organisation,owner\nc1,Ann,o9,\nc2,Bo,,w9\nc3,Cy,,\n",
+        )
         .await;
     assert_eq!((report.new, report.refused), (1, 2));
     let rejected = std::fs::read_to_string(report.rejected_path.unwrap()).unwrap();
@@ -256,7 +336,12 @@ async fn references_must_be_known_except_a_deputy() {
          3,\"owner\",\"no owner of this source has this external id; import owners first\",c2,Bo,,w9\n"
     );
     // Corrected, the file of refused rows is a file like any other.
-    desk.expect(Kind::Contacts, &rejected.replace("o9", "").replace("w9", ""), (2, 0, 0, 0)).await;
+    desk.expect(
+        Kind::Contacts,
+        &rejected.replace("o9", "").replace("w9", ""),
+        (2, 0, 0, 0),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -284,13 +369,20 @@ async fn purchases_and_returns() {
         "p1 Bo 2026-03-29 01:30:00 100.5 EUR, p2 Acme 2026-01-04 16:00:00 1000 CNY, \
          p3 Bo 2026-05-01 10:00:00 -20 EUR, p4 Acme 2026-01-31 16:00:00 5 CNY"
     );
-    const LAST: &str = "select string_agg(concat_ws(' ', name, last_purchase_at at time zone 'utc'), ', ' order by name)
+    const LAST: &str =
+        "select string_agg(concat_ws(' ', name, last_purchase_at at time zone 'utc'), ', ' order by name)
                         from account where last_purchase_at is not null";
-    assert_eq!(desk.text(LAST).await.unwrap(), "Acme 2026-01-31 16:00:00, Bo 2026-03-29 01:30:00");
+    assert_eq!(
+        desk.text(LAST).await.unwrap(),
+        "Acme 2026-01-31 16:00:00, Bo 2026-03-29 01:30:00"
+    );
     desk.expect(Kind::Purchases, file, (0, 0, 4, 2)).await;
     let moved = "external_id,contact,purchased_at,amount,currency\np4,c2,2026-04-01,5,CNY\n";
     desk.expect(Kind::Purchases, moved, (0, 1, 0, 0)).await;
-    assert_eq!(desk.text(LAST).await.unwrap(), "Acme 2026-01-04 16:00:00, Bo 2026-03-31 22:00:00");
+    assert_eq!(
+        desk.text(LAST).await.unwrap(),
+        "Acme 2026-01-04 16:00:00, Bo 2026-03-31 22:00:00"
+    );
 }
 
 const LEADS: &str = "\
@@ -315,15 +407,32 @@ async fn evidence(desk: &Desk, lead: &str) -> Vec<(DateTime<Utc>, EvidenceKind)>
 async fn leads_bring_evidence_where_the_file_has_news() {
     let desk = Desk::new().await;
     with_people(&desk).await;
-    desk.expect(Kind::Campaigns, "external_id,name,date,cost\ng1,Fair,2026-09-01,900\n", (1, 0, 0, 0)).await;
-    desk.expect(Kind::Contacts, "external_id,name,organisation\nc4,Di,o1\n", (1, 0, 0, 0)).await;
+    desk.expect(
+        Kind::Campaigns,
+        "external_id,name,date,cost\ng1,Fair,2026-09-01,900\n",
+        (1, 0, 0, 0),
+    )
+    .await;
+    desk.expect(
+        Kind::Contacts,
+        "external_id,name,organisation\nc4,Di,o1\n",
+        (1, 0, 0, 0),
+    )
+    .await;
     desk.expect(Kind::Leads, LEADS, (2, 0, 0, 0)).await;
 
     let source = || Source::Import("csv".to_owned());
-    let stated = |setting| EvidenceKind::Stated { setting, source: source() };
+    let stated = |setting| EvidenceKind::Stated {
+        setting,
+        source: source(),
+    };
     let date = |text: &str| text.parse().unwrap();
     let got = evidence(&desk, "l1").await;
-    assert!(got.iter().all(|(at, _)| *at == "2026-09-30T16:00:00Z".parse::<DateTime<Utc>>().unwrap()), "{got:?}");
+    assert!(
+        got.iter()
+            .all(|(at, _)| *at == "2026-09-30T16:00:00Z".parse::<DateTime<Utc>>().unwrap()),
+        "{got:?}"
+    );
     let kinds: Vec<EvidenceKind> = got.into_iter().map(|(_, kind)| kind).collect();
     assert_eq!(
         kinds,
@@ -335,12 +444,22 @@ async fn leads_bring_evidence_where_the_file_has_news() {
             stated(Setting::WaitingFor("the budget".to_owned())),
             stated(Setting::ExpectedOn(date("2026-12-01"))),
             stated(Setting::Likelihood(60)),
-            EvidenceKind::Asserted { grade: Grade::B, source: source(), reason: None, expires: None },
+            EvidenceKind::Asserted {
+                grade: Grade::B,
+                source: source(),
+                reason: None,
+                expires: None
+            },
         ]
     );
     assert_eq!(
         evidence(&desk, "l2").await,
-        [("2026-09-30T22:00:00Z".parse().unwrap(), EvidenceKind::Closed { outcome: Outcome::Lost })]
+        [(
+            "2026-09-30T22:00:00Z".parse().unwrap(),
+            EvidenceKind::Closed {
+                outcome: Outcome::Lost
+            }
+        )]
     );
     let l1 = desk
         .text(
@@ -359,32 +478,58 @@ async fn leads_bring_evidence_where_the_file_has_news() {
     );
 
     // The same again is no news; what kith moved itself stays.
-    sqlx::query("update lead set stage = 'won over', regrade_at = null").execute(desk.pool()).await.unwrap();
+    sqlx::query("update lead set stage = 'won over', regrade_at = null")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     desk.expect(Kind::Leads, LEADS, (0, 0, 2, 0)).await;
     assert_eq!(desk.number("select count(*) from evidence").await, 9);
 
     // News of a known lead is news of today; a cell that is emptied is withdrawn.
-    let news = LEADS.replace("yes,yes,high,the budget", "yes,yes,medium,").replace(",lost,", ",,").replace("2026-10-01,,", ",,");
+    let news = LEADS
+        .replace("yes,yes,high,the budget", "yes,yes,medium,")
+        .replace(",lost,", ",,")
+        .replace("2026-10-01,,", ",,");
     desk.expect(Kind::Leads, &news, (0, 2, 0, 0)).await;
-    let kinds: Vec<_> = evidence(&desk, "l1").await.into_iter().filter(|(at, _)| *at == now()).map(|e| e.1).collect();
+    let kinds: Vec<_> = evidence(&desk, "l1")
+        .await
+        .into_iter()
+        .filter(|(at, _)| *at == now())
+        .map(|e| e.1)
+        .collect();
     assert_eq!(
         kinds,
         [
             stated(Setting::Resolve(Level::Medium)),
-            EvidenceKind::Withdrawn { factor: Factor::WaitingFor, source: source() }
+            EvidenceKind::Withdrawn {
+                factor: Factor::WaitingFor,
+                source: source()
+            }
         ]
     );
-    assert_eq!(evidence(&desk, "l2").await.last(), Some(&(now(), EvidenceKind::Reopened)));
+    assert_eq!(
+        evidence(&desk, "l2").await.last(),
+        Some(&(now(), EvidenceKind::Reopened))
+    );
     assert_eq!(
         desk.text("select string_agg(concat_ws(' ', external_id, stage, waiting_for, closed_at), ',' order by external_id) from lead")
             .await
             .unwrap(),
         "l1 won over,l2 won over"
     );
-    assert_eq!(desk.number("select count(*) from lead where regrade_at is not null").await, 2);
+    assert_eq!(
+        desk.number("select count(*) from lead where regrade_at is not null")
+            .await,
+        2
+    );
 
     // A colleague who comes later joins the open lead of the organisation.
-    desk.expect(Kind::Contacts, "external_id,name,organisation\nc5,Ed,o1\n", (1, 0, 0, 0)).await;
+    desk.expect(
+        Kind::Contacts,
+        "external_id,name,organisation\nc5,Ed,o1\n",
+        (1, 0, 0, 0),
+    )
+    .await;
     assert_eq!(desk.number("select count(*) from lead_contact").await, 4);
 }
 
@@ -420,7 +565,11 @@ fn bad_kinds() -> Vec<(Vec<u8>, &'static str, &'static str)> {
         (b"b#,Ann,,,,Mars/Olympus,,,,,", "timezone", "time zone"),
         (b"b#,Ann,,,,,1990-02-30,,,,", "birthday", "no such day"),
         (b"b#,Ann,,,,,15 Aug,,,,", "birthday", "not a birthday"),
-        (b"b#,Ann,,,,,1990-08-15,julian,,,", "birthday_calendar", "calendar"),
+        (
+            b"b#,Ann,,,,,1990-08-15,julian,,,",
+            "birthday_calendar",
+            "calendar",
+        ),
         (b"b#,Ann,,,,,1990-L06-10,,,,", "birthday", "leap month"),
         (b"b#,Ann,,,,,,,maybe,,", "decision_maker", "yes"),
         (b"b#,Ann,,,,,,,,fax,", "preferred_channel", "email, sms, phone"),
@@ -433,7 +582,9 @@ fn bad_kinds() -> Vec<(Vec<u8>, &'static str, &'static str)> {
         (b"b#,Ann,\"ann@b.com,,,,,,,,", "", "quote"),
         (b"b#,Ann,,,,,,,,,o9", "organisation", "no organisation"),
     ];
-    rows.into_iter().map(|(row, field, reason)| (row.to_vec(), field, reason)).collect()
+    rows.into_iter()
+        .map(|(row, field, reason)| (row.to_vec(), field, reason))
+        .collect()
 }
 
 #[tokio::test]
@@ -448,7 +599,11 @@ async fn a_thousand_bad_rows_of_twenty_kinds() {
         let (row, field, reason) = &kinds[n % kinds.len()];
         let line = file.iter().filter(|&&b| b == b'\n').count() + 1;
         for &byte in row {
-            if byte == b'#' { file.extend_from_slice(n.to_string().as_bytes()) } else { file.push(byte) }
+            if byte == b'#' {
+                file.extend_from_slice(n.to_string().as_bytes())
+            } else {
+                file.push(byte)
+            }
         }
         file.extend_from_slice(b"\r\n");
         want.push((line, *field, *reason));
@@ -462,12 +617,18 @@ async fn a_thousand_bad_rows_of_twenty_kinds() {
     assert_eq!(desk.number("select count(*) from contact").await, 251);
 
     let rejected = std::fs::read(report.rejected_path.unwrap()).unwrap();
-    let lines: Vec<&[u8]> = rejected.split(|&b| b == b'\n').filter(|l| !l.is_empty()).collect();
+    let lines: Vec<&[u8]> = rejected
+        .split(|&b| b == b'\n')
+        .filter(|l| !l.is_empty())
+        .collect();
     assert_eq!(lines[0], format!("row,field,reason,{header}").as_bytes());
     assert_eq!(lines.len(), 1001);
     for ((line, field, reason), got) in want.iter().zip(&lines[1..]) {
         let got = String::from_utf8_lossy(got);
-        assert!(got.starts_with(&format!("{line},\"{field}\",")), "{line} {field}: {got}");
+        assert!(
+            got.starts_with(&format!("{line},\"{field}\",")),
+            "{line} {field}: {got}"
+        );
         assert!(got.contains(reason), "{reason}: {got}");
     }
 }
@@ -477,28 +638,116 @@ async fn bad_rows_of_the_other_kinds() {
     let desk = Desk::new().await;
     with_people(&desk).await;
     for (kind, text, field, reason) in [
-        (Kind::Owners, "external_id,name,from_email\nw2,Xu,xu@\n", "from_email", "domain"),
-        (Kind::Owners, "external_id,name,away_from,away_until\nw2,Xu,2026-02-02,2026-02-01\n", "away_until", "ends before"),
-        (Kind::Campaigns, "external_id,name,cost\ng2,Ad,-5\n", "cost", "negative"),
-        (Kind::Campaigns, "external_id,name,date\ng2,Ad,31.03.2026\n", "date", "2026-03-31"),
-        (Kind::Organisations, "external_id,size\no2,10\n", "name", "needs a name"),
-        (Kind::Purchases, "external_id,contact,purchased_at,amount,currency\np1,c1,2026-02-01,5,Yuan\n", "currency", "three letters"),
-        (Kind::Purchases, "external_id,contact,purchased_at,amount,currency\np1,c1,2026-02-01,\"1,000\",CNY\n", "amount", "separators"),
-        (Kind::Purchases, "external_id,contact,purchased_at,amount,currency\np1,c1,yesterday,5,CNY\n", "purchased_at", "date or time"),
-        (Kind::Leads, "external_id,contact,resolve\nl1,c1,huge\n", "resolve", "high, medium"),
-        (Kind::Leads, "external_id,contact,grade\nl1,c1,E\n", "grade", "A, B, C or D"),
-        (Kind::Leads, "external_id,contact,situation\nl1,c1,blue\n", "situation", "greenfield"),
-        (Kind::Leads, "external_id,contact,likelihood\nl1,c1,120\n", "likelihood", "0 to 100"),
-        (Kind::Leads, "external_id,contact,expected_on\nl1,c1,9999-01-01\n", "expected_on", "year"),
-        (Kind::Leads, "external_id,contact,outcome,closed_at\nl1,c1,,2026-01-01\n", "outcome", "won or lost"),
-        (Kind::Leads, "external_id,contact,campaign\nl1,c1,g9\n", "campaign", "no campaign"),
-        (Kind::Leads, "external_id,contact\nl1,c77\n", "contact", "no contact"),
-        (Kind::Leads, "external_id,grade\nl1,A\n", "contact", "a contact or an organisation"),
+        (
+            Kind::Owners,
+            "external_id,name,from_email\nw2,Xu,xu@\n",
+            "from_email",
+            "domain",
+        ),
+        (
+            Kind::Owners,
+            "external_id,name,away_from,away_until\nw2,Xu,2026-02-02,2026-02-01\n",
+            "away_until",
+            "ends before",
+        ),
+        (
+            Kind::Campaigns,
+            "external_id,name,cost\ng2,Ad,-5\n",
+            "cost",
+            "negative",
+        ),
+        (
+            Kind::Campaigns,
+            "external_id,name,date\ng2,Ad,31.03.2026\n",
+            "date",
+            "2026-03-31",
+        ),
+        (
+            Kind::Organisations,
+            "external_id,size\no2,10\n",
+            "name",
+            "needs a name",
+        ),
+        (
+            Kind::Purchases,
+            "external_id,contact,purchased_at,amount,currency\np1,c1,2026-02-01,5,Yuan\n",
+            "currency",
+            "three letters",
+        ),
+        (
+            Kind::Purchases,
+            "external_id,contact,purchased_at,amount,currency\np1,c1,2026-02-01,\"1,000\",CNY\n",
+            "amount",
+            "separators",
+        ),
+        (
+            Kind::Purchases,
+            "external_id,contact,purchased_at,amount,currency\np1,c1,yesterday,5,CNY\n",
+            "purchased_at",
+            "date or time",
+        ),
+        (
+            Kind::Leads,
+            "external_id,contact,resolve\nl1,c1,huge\n",
+            "resolve",
+            "high, medium",
+        ),
+        (
+            Kind::Leads,
+            "external_id,contact,grade\nl1,c1,E\n",
+            "grade",
+            "A, B, C or D",
+        ),
+        (
+            Kind::Leads,
+            "external_id,contact,situation\nl1,c1,blue\n",
+            "situation",
+            "greenfield",
+        ),
+        (
+            Kind::Leads,
+            "external_id,contact,likelihood\nl1,c1,120\n",
+            "likelihood",
+            "0 to 100",
+        ),
+        (
+            Kind::Leads,
+            "external_id,contact,expected_on\nl1,c1,9999-01-01\n",
+            "expected_on",
+            "year",
+        ),
+        (
+            Kind::Leads,
+            "external_id,contact,outcome,closed_at\nl1,c1,,2026-01-01\n",
+            "outcome",
+            "won or lost",
+        ),
+        (
+            Kind::Leads,
+            "external_id,contact,campaign\nl1,c1,g9\n",
+            "campaign",
+            "no campaign",
+        ),
+        (
+            Kind::Leads,
+            "external_id,contact\nl1,c77\n",
+            "contact",
+            "no contact",
+        ),
+        (
+            Kind::Leads,
+            "external_id,grade\nl1,A\n",
+            "contact",
+            "a contact or an organisation",
+        ),
     ] {
         let report = desk.import(kind, text).await;
         assert_eq!((report.new, report.refused), (0, 1), "{text}");
         let rejected = std::fs::read_to_string(report.rejected_path.unwrap()).unwrap();
         let row = rejected.lines().nth(1).unwrap();
-        assert!(row.starts_with(&format!("2,\"{field}\",")) && row.contains(reason), "{row}");
+        assert!(
+            row.starts_with(&format!("2,\"{field}\",")) && row.contains(reason),
+            "{row}"
+        );
     }
 }

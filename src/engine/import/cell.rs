@@ -23,7 +23,10 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal about one column.
     pub fn new(field: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: reason.into() }
+        Self {
+            field: field.into(),
+            reason: reason.into(),
+        }
     }
 
     /// A refusal about the row as a whole.
@@ -77,13 +80,18 @@ impl<'a> Cells<'a> {
     pub fn open(record: &'a Record, header: &'a Header) -> Result<Self, Refusal> {
         if record.len() != header.width() {
             let (has, wants) = (record.len(), header.width());
-            return Err(Refusal::row(format!("the row has {has} cells and the header {wants}")));
+            return Err(Refusal::row(format!(
+                "the row has {has} cells and the header {wants}"
+            )));
         }
         for index in 0..record.len() {
             let field = || header.name(index).to_owned();
             let bytes = record.cell(index).unwrap_or_default();
             let text = std::str::from_utf8(bytes).map_err(|_| Refusal::new(field(), "not UTF-8"))?;
-            if let Some(bad) = text.chars().find(|&c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            if let Some(bad) = text
+                .chars()
+                .find(|&c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+            {
                 let reason = match bad {
                     '\0' => "a NUL character".to_owned(),
                     _ => format!("a control character (U+{:04X})", bad as u32),
@@ -135,7 +143,11 @@ impl<'a> Cells<'a> {
 
     /// A short text that may be missing as a column, but not empty where the column is there.
     pub fn name(&self, name: &'static str) -> Result<Option<&'a str>, Refusal> {
-        if self.has(name) { self.must(name).map(Some) } else { Ok(None) }
+        if self.has(name) {
+            self.must(name).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// A value that `parse` reads; its error is the reason of the refusal.
@@ -144,15 +156,27 @@ impl<'a> Cells<'a> {
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Result<Option<T>, Refusal> {
-        let Some(text) = self.text(name, LONG)? else { return Ok(None) };
-        parse(text).map(Some).map_err(|error| Refusal::new(name, error.to_string()))
+        let Some(text) = self.text(name, LONG)? else {
+            return Ok(None);
+        };
+        parse(text)
+            .map(Some)
+            .map_err(|error| Refusal::new(name, error.to_string()))
     }
 
     /// A word of a small set, in lower case.
-    pub fn choice(&self, name: &'static str, among: &[&'static str]) -> Result<Option<&'static str>, Refusal> {
+    pub fn choice(
+        &self,
+        name: &'static str,
+        among: &[&'static str],
+    ) -> Result<Option<&'static str>, Refusal> {
         self.parse(name, |text| {
             let word = text.to_ascii_lowercase();
-            among.iter().find(|c| **c == word).copied().ok_or_else(|| format!("must be {}", among.join(", ")))
+            among
+                .iter()
+                .find(|c| **c == word)
+                .copied()
+                .ok_or_else(|| format!("must be {}", among.join(", ")))
         })
     }
 
@@ -182,7 +206,8 @@ impl<'a> Cells<'a> {
     /// An IANA time zone.
     pub fn zone(&self, name: &'static str) -> Result<Option<Tz>, Refusal> {
         self.parse(name, |text| {
-            text.parse::<Tz>().map_err(|_| "not a time zone; write it as Asia/Shanghai or Europe/Berlin")
+            text.parse::<Tz>()
+                .map_err(|_| "not a time zone; write it as Asia/Shanghai or Europe/Berlin")
         })
     }
 }
@@ -196,7 +221,11 @@ fn date(text: &str) -> Result<NaiveDate, &'static str> {
         return Err(wrong);
     }
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| wrong)?;
-    if YEARS.contains(&date.year()) { Ok(date) } else { Err("the year is not within 1900 and 2200") }
+    if YEARS.contains(&date.year()) {
+        Ok(date)
+    } else {
+        Err("the year is not within 1900 and 2200")
+    }
 }
 
 fn when(text: &str) -> Result<When, &'static str> {
@@ -217,13 +246,21 @@ fn when(text: &str) -> Result<When, &'static str> {
         .ok_or(wrong)?;
     let local = day.and_time(time);
     match offset {
-        Some(offset) => local.and_local_timezone(offset).single().map(|at| When::At(at.to_utc())).ok_or(wrong),
+        Some(offset) => local
+            .and_local_timezone(offset)
+            .single()
+            .map(|at| When::At(at.to_utc()))
+            .ok_or(wrong),
         None => Ok(When::Local(local)),
     }
 }
 
 fn offset(text: &str) -> Option<FixedOffset> {
-    if text.eq_ignore_ascii_case("z") { FixedOffset::east_opt(0) } else { text.parse().ok() }
+    if text.eq_ignore_ascii_case("z") {
+        FixedOffset::east_opt(0)
+    } else {
+        text.parse().ok()
+    }
 }
 
 fn decimal(text: &str) -> Result<Decimal, &'static str> {
@@ -254,11 +291,25 @@ mod tests {
             ("2026-03-31T14:30+01:00", "2026-03-31T13:30:00Z"),
             ("2026-03-31 14:30 -0500", "2026-03-31T19:30:00Z"),
         ] {
-            assert_eq!(when(text).unwrap().in_zone(Shanghai), want.parse::<DateTime<Utc>>().unwrap(), "{text}");
+            assert_eq!(
+                when(text).unwrap().in_zone(Shanghai),
+                want.parse::<DateTime<Utc>>().unwrap(),
+                "{text}"
+            );
         }
         for text in [
-            "", "31.3.2026", "2026-02-30", "2026-3-31", "2026-03-31T", "2026-03-31T25:00", "2026-03-31X10:00",
-            "0202-03-31", "2026-03-31T10:00+99:00", "20260331", "2026-03-3é", "2026-03-31T10:00 Europe",
+            "",
+            "31.3.2026",
+            "2026-02-30",
+            "2026-3-31",
+            "2026-03-31T",
+            "2026-03-31T25:00",
+            "2026-03-31X10:00",
+            "0202-03-31",
+            "2026-03-31T10:00+99:00",
+            "20260331",
+            "2026-03-3é",
+            "2026-03-31T10:00 Europe",
         ] {
             assert!(when(text).is_err(), "{text}");
         }
@@ -268,7 +319,17 @@ mod tests {
     fn numbers() {
         assert_eq!(decimal("1234.50"), Ok("1234.5".parse().unwrap()));
         assert_eq!(decimal("-3"), Ok(Decimal::from(-3)));
-        for text in ["", "1,234", "12 €", "1e9", "--1", "1.2.3", "1000000000000000", "0.1234567", "NaN"] {
+        for text in [
+            "",
+            "1,234",
+            "12 €",
+            "1e9",
+            "--1",
+            "1.2.3",
+            "1000000000000000",
+            "0.1234567",
+            "NaN",
+        ] {
             assert!(decimal(text).is_err(), "{text}");
         }
     }

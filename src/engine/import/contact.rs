@@ -32,7 +32,9 @@ impl ContactColumns {
     }
 
     fn birthday(&self, cells: &Cells<'_>, today: NaiveDate, row: &mut CopyText) -> Result<(), Refusal> {
-        let calendar = cells.parse("birthday_calendar", str::parse::<Calendar>)?.unwrap_or_default();
+        let calendar = cells
+            .parse("birthday_calendar", str::parse::<Calendar>)?
+            .unwrap_or_default();
         let birthday = cells.parse("birthday", |text| Birthday::parse(text, calendar))?;
         let next = birthday.and_then(|b| b.occurrence_on_or_after(today, self.reading.birthdays));
         let text = birthday.map(|b| b.to_string());
@@ -49,7 +51,10 @@ impl ContactColumns {
         for (name, index) in &self.attributes {
             let value = cells.at(*index);
             if value.is_some_and(|v| v.chars().count() > BLOCK) {
-                return Err(Refusal::new(format!("attr.{name}"), format!("longer than {BLOCK} characters")));
+                return Err(Refusal::new(
+                    format!("attr.{name}"),
+                    format!("longer than {BLOCK} characters"),
+                ));
             }
             attributes.insert(name, value.map_or(Value::Null, Value::from));
         }
@@ -67,10 +72,24 @@ impl Columns for ContactColumns {
         let region = cells.text("region", SHORT)?;
         let email = cells.parse("email", EmailAddress::parse)?;
         row.text(email.as_ref().map(EmailAddress::norm).as_deref());
-        row.bytea(email.as_ref().map(|e| reading.address_key.email(e)).as_ref().map(AddressHash::as_bytes));
-        let phone = cells.parse("phone", |text| PhoneNumber::parse(text, Some(reading.phone_region(region))))?;
+        row.bytea(
+            email
+                .as_ref()
+                .map(|e| reading.address_key.email(e))
+                .as_ref()
+                .map(AddressHash::as_bytes),
+        );
+        let phone = cells.parse("phone", |text| {
+            PhoneNumber::parse(text, Some(reading.phone_region(region)))
+        })?;
         row.text(phone.as_ref().map(PhoneNumber::as_str));
-        row.bytea(phone.as_ref().map(|p| reading.address_key.phone(p)).as_ref().map(AddressHash::as_bytes));
+        row.bytea(
+            phone
+                .as_ref()
+                .map(|p| reading.address_key.phone(p))
+                .as_ref()
+                .map(AddressHash::as_bytes),
+        );
         row.plain(cells.parse("locale", LocaleTag::parse)?);
         let zone = cells.zone("timezone")?;
         row.plain(zone);

@@ -40,7 +40,9 @@ pub struct Chunk {
 impl Chunk {
     /// The original cells of the row that begins on a line.
     pub fn raw(&self, line: u64) -> &[u8] {
-        let Ok(at) = self.raw_ends.binary_search_by_key(&line, |(line, _)| *line) else { return &[] };
+        let Ok(at) = self.raw_ends.binary_search_by_key(&line, |(line, _)| *line) else {
+            return &[];
+        };
         let start = if at == 0 { 0 } else { self.raw_ends[at - 1].1 };
         &self.raw[start..self.raw_ends[at].1]
     }
@@ -73,7 +75,10 @@ impl Feed {
         let mut input = BufReader::with_capacity(256 * 1024, File::open(path)?);
         let start = input.fill_buf()?;
         if start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]) {
-            return Ok(Err(FileRefusal::new("", "the file is UTF-16; save it as CSV UTF-8")));
+            return Ok(Err(FileRefusal::new(
+                "",
+                "the file is UTF-16; save it as CSV UTF-8",
+            )));
         }
         if start.starts_with(&[0xef, 0xbb, 0xbf]) {
             input.consume(3);
@@ -83,13 +88,26 @@ impl Feed {
         match records.next(&mut record)? {
             Found::Record => {}
             Found::Broken(reason) => return Ok(Err(FileRefusal::new("", format!("the header: {reason}")))),
-            Found::End => return Ok(Err(FileRefusal::new("", "the file is empty; its first row names the columns"))),
+            Found::End => {
+                return Ok(Err(FileRefusal::new(
+                    "",
+                    "the file is empty; its first row names the columns",
+                )));
+            }
         }
         Ok(Header::parse(kind, &record).map(|header| {
             let skip = if header.was_rejected() { REJECTED.len() } else { 0 };
             let header_raw = record.raw(skip).to_vec();
             let (seen, hasher) = (HashSet::new(), RandomState::new());
-            Self { records, record, header, header_raw, skip, seen, hasher }
+            Self {
+                records,
+                record,
+                header,
+                header_raw,
+                skip,
+                seen,
+                hasher,
+            }
         }))
     }
 
@@ -128,7 +146,10 @@ impl Feed {
         let external_id = cells.must("external_id")?;
         let hash = self.hasher.hash_one(external_id);
         if self.seen.contains(&hash) {
-            return Err(Refusal::new("external_id", "the same external id stands further up in this file"));
+            return Err(Refusal::new(
+                "external_id",
+                "the same external id stands further up in this file",
+            ));
         }
         rows.plain(Some(self.record.line));
         rows.text(Some(external_id));

@@ -14,7 +14,10 @@ pub struct FileRefusal {
 
 impl FileRefusal {
     pub(super) fn new(field: &str, reason: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), reason: reason.into() }
+        Self {
+            field: field.to_owned(),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -54,7 +57,11 @@ impl Header {
             }
             names.push(name);
         }
-        let header = Self { kind, names, attributes };
+        let header = Self {
+            kind,
+            names,
+            attributes,
+        };
         header.check(record)?;
         Ok(header)
     }
@@ -100,12 +107,18 @@ impl Header {
         for name in self.kind.required() {
             if !self.has(name) {
                 let have = self.names.join(", ");
-                return Err(FileRefusal::new(name, format!("the column is required; the file has: {have}")));
+                return Err(FileRefusal::new(
+                    name,
+                    format!("the column is required; the file has: {have}"),
+                ));
             }
         }
         for (name, needs) in self.kind.pairs() {
             if self.has(name) && !self.has(needs) {
-                return Err(FileRefusal::new(name, format!("the column says nothing without {needs}")));
+                return Err(FileRefusal::new(
+                    name,
+                    format!("the column says nothing without {needs}"),
+                ));
             }
         }
         Ok(())
@@ -155,20 +168,43 @@ mod tests {
         let header = parse(Kind::Contacts, "Email, EXTERNAL_ID ,attr.Hobby,ATTR.爱好").unwrap();
         assert_eq!(header.index("external_id"), Some(1));
         assert_eq!(header.index("phone"), None);
-        assert_eq!(header.attributes, [("Hobby".to_owned(), 2), ("爱好".to_owned(), 3)]);
+        assert_eq!(
+            header.attributes,
+            [("Hobby".to_owned(), 2), ("爱好".to_owned(), 3)]
+        );
     }
 
     #[test]
     fn says_what_is_wrong_and_what_would_be_right() {
         for (kind, text, field, part) in [
-            (Kind::Contacts, "external_id,e-mail", "e-mail", "did you mean email?"),
-            (Kind::Contacts, "external_id,zodiac_sign", "zodiac_sign", "known are: external_id, name"),
+            (
+                Kind::Contacts,
+                "external_id,e-mail",
+                "e-mail",
+                "did you mean email?",
+            ),
+            (
+                Kind::Contacts,
+                "external_id,zodiac_sign",
+                "zodiac_sign",
+                "known are: external_id, name",
+            ),
             (Kind::Contacts, "name,email", "external_id", "required"),
             (Kind::Contacts, "external_id,email,Email", "email", "twice"),
-            (Kind::Contacts, "external_id;email", "external_id;email", "separated by commas"),
+            (
+                Kind::Contacts,
+                "external_id;email",
+                "external_id;email",
+                "separated by commas",
+            ),
             (Kind::Contacts, "external_id,", "", "no name"),
             (Kind::Contacts, "external_id,attr.a b", "attr.a b", "letters"),
-            (Kind::Contacts, "external_id,birthday_calendar", "birthday_calendar", "without birthday"),
+            (
+                Kind::Contacts,
+                "external_id,birthday_calendar",
+                "birthday_calendar",
+                "without birthday",
+            ),
             (Kind::Owners, "external_id,name,attr.x", "attr.x", "unknown"),
         ] {
             let refusal = parse(kind, text).unwrap_err();
@@ -179,7 +215,11 @@ mod tests {
 
     #[test]
     fn a_corrected_file_of_refused_rows_is_taken() {
-        assert!(parse(Kind::Owners, "row,field,reason,external_id,name").unwrap().was_rejected());
+        assert!(
+            parse(Kind::Owners, "row,field,reason,external_id,name")
+                .unwrap()
+                .was_rejected()
+        );
         assert!(parse(Kind::Owners, "external_id,name,row").is_err());
     }
 }

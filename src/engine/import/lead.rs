@@ -28,7 +28,14 @@ const FACTORS: [Factor; 10] = [
     Factor::Likelihood,
 ];
 /// Further columns of which it matters whether the file says something else than the last time.
-const REMEMBERED: [&str; 6] = ["contact", "closed_at", "grade_at", "lost_reason", "not_fit", "stage"];
+const REMEMBERED: [&str; 6] = [
+    "contact",
+    "closed_at",
+    "grade_at",
+    "lost_reason",
+    "not_fit",
+    "stage",
+];
 
 /// Reads rows of `leads.csv`.
 pub struct LeadColumns(pub Reading);
@@ -55,7 +62,11 @@ impl Columns for LeadColumns {
         row.plain(of(Factor::ExpectedOn));
         row.plain(of(Factor::ExpectedClose));
 
-        let times = [cells.when("opened_at")?, cells.when("closed_at")?, cells.when("grade_at")?];
+        let times = [
+            cells.when("opened_at")?,
+            cells.when("closed_at")?,
+            cells.when("grade_at")?,
+        ];
         self.check_times(times, outcome)?;
         for when in times {
             row.plain(when.map(|w| w.in_zone(self.0.zone).to_rfc3339()));
@@ -70,7 +81,10 @@ impl LeadColumns {
     fn check_times(&self, times: [Option<When>; 3], outcome: Option<&str>) -> Result<(), Refusal> {
         let [opened, closed, _] = times.map(|when| when.map(|w| w.in_zone(self.0.zone)));
         if closed.is_some() && outcome.is_none() {
-            return Err(Refusal::new("outcome", "empty, but the lead has a closed_at: say won or lost"));
+            return Err(Refusal::new(
+                "outcome",
+                "empty, but the lead has a closed_at: say won or lost",
+            ));
         }
         if closed.zip(opened).is_some_and(|(closed, opened)| closed < opened) {
             return Err(Refusal::new("closed_at", "before opened_at"));
@@ -105,7 +119,10 @@ fn imported(cells: &Cells<'_>, settings: &[Setting], outcome: Option<&str>) -> R
     for column in REMEMBERED {
         say(column, cells.text(column, LONG)?.map(str::to_owned));
     }
-    say("grade", cells.parse("grade", str::parse::<Grade>)?.map(|g| g.to_string()));
+    say(
+        "grade",
+        cells.parse("grade", str::parse::<Grade>)?.map(|g| g.to_string()),
+    );
     say("outcome", outcome.map(str::to_owned));
     serde_json::to_string(&said).map_err(|error| Refusal::row(error.to_string()))
 }
@@ -135,7 +152,9 @@ pub async fn load(db: &mut PgConnection, load: &Load<'_>) -> anyhow::Result<()> 
 async fn settle_times(db: &mut PgConnection, load: &Load<'_>) -> sqlx::Result<()> {
     let (mut lines, mut opened, mut closed, mut grade) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for row in staging::foreign_times(db, load.source_id, load.zone.name()).await? {
-        let Ok(zone) = row.timezone.parse::<Tz>() else { continue };
+        let Ok(zone) = row.timezone.parse::<Tz>() else {
+            continue;
+        };
         let in_zone = |local| When::Local(local).in_zone(zone);
         lines.push(row.line);
         opened.push(row.opened_local.map(in_zone));
@@ -150,10 +169,15 @@ async fn settle_times(db: &mut PgConnection, load: &Load<'_>) -> sqlx::Result<()
 
 fn add_evidence(rows: &mut CopyText, lead: &staging::Restated, load: &Load<'_>) -> anyhow::Result<()> {
     let said_at = said_at(lead, load.now);
-    let mut news: Vec<(DateTime<Utc>, EvidenceKind)> =
-        statements(&lead.before, &lead.after, load.source).into_iter().map(|kind| (said_at, kind)).collect();
+    let mut news: Vec<(DateTime<Utc>, EvidenceKind)> = statements(&lead.before, &lead.after, load.source)
+        .into_iter()
+        .map(|kind| (said_at, kind))
+        .collect();
     if let Some(ending) = ending(&lead.before, &lead.after) {
-        news.push((lead.closed_at.unwrap_or(load.now).min(load.now).max(said_at), ending));
+        news.push((
+            lead.closed_at.unwrap_or(load.now).min(load.now).max(said_at),
+            ending,
+        ));
     }
     // Of one instant, the order is that of the ids: a grade stands over the factors that came with it.
     let mut ids: Vec<Uuid> = news.iter().map(|_| load.ids.next(load.now)).collect();
@@ -172,7 +196,11 @@ fn add_evidence(rows: &mut CopyText, lead: &staging::Restated, load: &Load<'_>) 
 /// Since when what the row says is so. A change to a known lead is news of today, unless it is dated itself.
 fn said_at(lead: &staging::Restated, now: DateTime<Utc>) -> DateTime<Utc> {
     let dated_anew = lead.before.get("grade_at") != lead.after.get("grade_at");
-    let at = if lead.is_new { lead.grade_at.or(lead.opened_at) } else { lead.grade_at.filter(|_| dated_anew) };
+    let at = if lead.is_new {
+        lead.grade_at.or(lead.opened_at)
+    } else {
+        lead.grade_at.filter(|_| dated_anew)
+    };
     at.unwrap_or(now).min(now)
 }
 
@@ -185,16 +213,34 @@ fn statements(before: &Map<String, Value>, after: &Map<String, Value>, source: &
         if before.get(factor.as_str()) == now {
             continue;
         }
-        let setting = now.and_then(Value::as_str).and_then(|text| Setting::parse(factor, text).ok());
+        let setting = now
+            .and_then(Value::as_str)
+            .and_then(|text| Setting::parse(factor, text).ok());
         news.push(match setting {
-            Some(setting) => EvidenceKind::Stated { setting, source: source() },
-            None => EvidenceKind::Withdrawn { factor, source: source() },
+            Some(setting) => EvidenceKind::Stated {
+                setting,
+                source: source(),
+            },
+            None => EvidenceKind::Withdrawn {
+                factor,
+                source: source(),
+            },
         });
     }
-    let differs = ["grade", "grade_at"].iter().any(|column| before.get(*column) != after.get(*column));
-    let grade = after.get("grade").and_then(Value::as_str).and_then(|text| text.parse::<Grade>().ok());
+    let differs = ["grade", "grade_at"]
+        .iter()
+        .any(|column| before.get(*column) != after.get(*column));
+    let grade = after
+        .get("grade")
+        .and_then(Value::as_str)
+        .and_then(|text| text.parse::<Grade>().ok());
     if let (true, Some(grade)) = (differs, grade) {
-        news.push(EvidenceKind::Asserted { grade, source: source(), reason: None, expires: None });
+        news.push(EvidenceKind::Asserted {
+            grade,
+            source: source(),
+            reason: None,
+            expires: None,
+        });
     }
     news
 }
@@ -206,8 +252,12 @@ fn ending(before: &Map<String, Value>, after: &Map<String, Value>) -> Option<Evi
         return None;
     }
     Some(match now {
-        Some("won") => EvidenceKind::Closed { outcome: Outcome::Won },
-        Some(_) => EvidenceKind::Closed { outcome: Outcome::Lost },
+        Some("won") => EvidenceKind::Closed {
+            outcome: Outcome::Won,
+        },
+        Some(_) => EvidenceKind::Closed {
+            outcome: Outcome::Lost,
+        },
         None => EvidenceKind::Reopened,
     })
 }

@@ -174,7 +174,9 @@ pub async fn import(
         return Ok(Imported::Busy);
     }
     let source_id = if order.dry_run {
-        staging::find_source(&mut db, &order.source).await?.unwrap_or(NO_SOURCE)
+        staging::find_source(&mut db, &order.source)
+            .await?
+            .unwrap_or(NO_SOURCE)
     } else {
         staging::source_id(&mut db, &order.source).await?
     };
@@ -201,11 +203,22 @@ pub async fn import(
         rows += chunk.rows.rows() as u64 + chunk.refused.len() as u64;
         count(&mut report, tally);
         let mut refused = std::mem::take(&mut chunk.refused);
-        refused.extend(by_database.into_iter().map(|r| (r.line as u64, Refusal::new(r.field, r.reason))));
-        rejected.add(&chunk, refused).context("writing the refused rows")?;
-        progress(Progress { bytes: chunk.bytes_read, of_bytes, rows });
+        refused.extend(
+            by_database
+                .into_iter()
+                .map(|r| (r.line as u64, Refusal::new(r.field, r.reason))),
+        );
+        rejected
+            .add(&chunk, refused)
+            .context("writing the refused rows")?;
+        progress(Progress {
+            bytes: chunk.bytes_read,
+            of_bytes,
+            rows,
+        });
     }
     reader.await?.with_context(place)?;
+    staging::unlock_kind(&mut db).await?;
     db.close().await?;
     (report.refused, report.rejected_path) = rejected.finish().context("writing the refused rows")?;
     Ok(Imported::Done(report))

@@ -21,7 +21,9 @@ impl Columns for PurchaseColumns {
         row.plain(Some(at.in_zone(self.0.zone).to_rfc3339()));
         row.plain(at.local());
         row.plain(Some(cells.decimal("amount")?.ok_or_else(empty("amount"))?));
-        row.text(Some(&cells.parse("currency", currency)?.ok_or_else(empty("currency"))?));
+        row.text(Some(
+            &cells.parse("currency", currency)?.ok_or_else(empty("currency"))?,
+        ));
         row.plain(cells.decimal("quantity")?);
         row.plain(cells.decimal("profit")?);
         row.text(cells.text("product", SHORT)?);
@@ -45,7 +47,9 @@ pub async fn load(db: &mut PgConnection, load: &Load<'_>) -> sqlx::Result<()> {
     if !foreign.is_empty() {
         let (lines, times): (Vec<_>, Vec<_>) = foreign
             .into_iter()
-            .filter_map(|(line, zone, local)| Some((line, When::Local(local).in_zone(zone.parse::<Tz>().ok()?))))
+            .filter_map(|(line, zone, local)| {
+                Some((line, When::Local(local).in_zone(zone.parse::<Tz>().ok()?)))
+            })
             .unzip();
         staging::set_times(db, &lines, &times).await?;
     }

@@ -37,7 +37,10 @@ impl Record {
 
     /// The record as it stands in the file, without its line end and its first `skip` cells.
     pub fn raw(&self, skip: usize) -> &[u8] {
-        self.raw_starts.get(skip).and_then(|start| self.raw.get(*start..)).unwrap_or(&self.raw)
+        self.raw_starts
+            .get(skip)
+            .and_then(|start| self.raw.get(*start..))
+            .unwrap_or(&self.raw)
     }
 
     fn is_blank(&self) -> bool {
@@ -67,7 +70,12 @@ pub struct Records<R> {
 impl<R: BufRead> Records<R> {
     /// Reads from `input`, which stands at the first line, behind a byte order mark if there is one.
     pub fn new(input: R) -> Self {
-        Self { input, buffer: Vec::new(), line: 1, read: 0 }
+        Self {
+            input,
+            buffer: Vec::new(),
+            line: 1,
+            read: 0,
+        }
     }
 
     /// How many bytes were read so far.
@@ -105,7 +113,11 @@ impl<R: BufRead> Records<R> {
                 Split::Wrong => "there is text behind a closing quote",
                 Split::TooLong => "the row is longer than 64 KB",
             };
-            let first = self.buffer.iter().position(|&b| b == b'\n').map_or(self.buffer.len(), |at| at + 1);
+            let first = self
+                .buffer
+                .iter()
+                .position(|&b| b == b'\n')
+                .map_or(self.buffer.len(), |at| at + 1);
             keep_raw(record, &self.buffer[..first]);
             self.drop_front(first);
             return Ok(Found::Broken(broken));
@@ -182,10 +194,16 @@ fn split(bytes: &[u8], record: &mut Record) -> Split {
             }
         } else {
             let rest = &bytes[at..];
-            let end = rest.iter().position(|&b| b == b',' || b == b'\n').unwrap_or(rest.len());
+            let end = rest
+                .iter()
+                .position(|&b| b == b',' || b == b'\n')
+                .unwrap_or(rest.len());
             let cell = &rest[..end];
-            let cell =
-                if rest.get(end) == Some(&b',') { cell } else { cell.strip_suffix(b"\r").unwrap_or(cell) };
+            let cell = if rest.get(end) == Some(&b',') {
+                cell
+            } else {
+                cell.strip_suffix(b"\r").unwrap_or(cell)
+            };
             record.text.extend_from_slice(cell);
             at + end
         };
@@ -200,7 +218,11 @@ fn split(bytes: &[u8], record: &mut Record) -> Split {
             [b'\r', b'\n', ..] => after + 2,
             _ => return Split::Wrong,
         };
-        return if used > MAX_RECORD { Split::TooLong } else { Split::Whole(used) };
+        return if used > MAX_RECORD {
+            Split::TooLong
+        } else {
+            Split::Whole(used)
+        };
     }
 }
 
@@ -285,6 +307,9 @@ mod tests {
         let mut text = vec![b'x'; 3_000_000];
         text.extend_from_slice(b"\nb,c\n");
         let got = read(&text);
-        assert_eq!(got, [(1, Err("the row is longer than 64 KB")), row(2, &["b", "c"])]);
+        assert_eq!(
+            got,
+            [(1, Err("the row is longer than 64 KB")), row(2, &["b", "c"])]
+        );
     }
 }

@@ -20,7 +20,12 @@ pub struct Rejected {
 impl Rejected {
     /// For the refused rows of the file at `path`, which has the header `header`.
     pub fn beside(path: &Path, header: &[u8]) -> Self {
-        Self { path: rejected_path(path), header: header.to_vec(), out: None, count: 0 }
+        Self {
+            path: rejected_path(path),
+            header: header.to_vec(),
+            out: None,
+            count: 0,
+        }
     }
 
     /// Adds a chunk's refused rows in the order of the file.
@@ -37,11 +42,21 @@ impl Rejected {
             Some(out) => out,
             None => {
                 let mut out = BufWriter::new(File::create(&self.path)?);
-                writeln!(out, "{},{}", REJECTED.join(","), String::from_utf8_lossy(&self.header))?;
+                writeln!(
+                    out,
+                    "{},{}",
+                    REJECTED.join(","),
+                    String::from_utf8_lossy(&self.header)
+                )?;
                 self.out.insert(out)
             }
         };
-        write!(out, "{line},{},{},", quoted(&refusal.field), quoted(&refusal.reason))?;
+        write!(
+            out,
+            "{line},{},{},",
+            quoted(&refusal.field),
+            quoted(&refusal.reason)
+        )?;
         out.write_all(raw)?;
         out.write_all(b"\n")?;
         self.count += 1;
@@ -50,7 +65,9 @@ impl Rejected {
 
     /// How many rows were refused, and the file that holds them, if any.
     pub fn finish(mut self) -> io::Result<(u64, Option<PathBuf>)> {
-        let Some(out) = &mut self.out else { return Ok((0, None)) };
+        let Some(out) = &mut self.out else {
+            return Ok((0, None));
+        };
         out.flush()?;
         Ok((self.count, Some(self.path)))
     }
@@ -77,9 +94,18 @@ mod tests {
 
     #[test]
     fn stands_beside_the_file() {
-        assert_eq!(rejected_path(Path::new("in/people.csv")), Path::new("in/people.rejected.csv"));
-        assert_eq!(rejected_path(Path::new("people.CSV")), Path::new("people.rejected.csv"));
-        assert_eq!(rejected_path(Path::new("people")), Path::new("people.rejected.csv"));
+        assert_eq!(
+            rejected_path(Path::new("in/people.csv")),
+            Path::new("in/people.rejected.csv")
+        );
+        assert_eq!(
+            rejected_path(Path::new("people.CSV")),
+            Path::new("people.rejected.csv")
+        );
+        assert_eq!(
+            rejected_path(Path::new("people")),
+            Path::new("people.rejected.csv")
+        );
         assert_eq!(
             rejected_path(Path::new("people.rejected.csv")),
             Path::new("people.rejected.rejected.csv")

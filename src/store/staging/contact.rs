@@ -8,7 +8,9 @@ use super::CopyText;
 
 /// Makes the session's tables, and notes which columns the file has.
 pub async fn open(connection: &mut PgConnection, columns: &[String]) -> sqlx::Result<()> {
-    sqlx::raw_sql(include_str!("contact_tables.sql")).execute(&mut *connection).await?;
+    sqlx::raw_sql(include_str!("contact_tables.sql"))
+        .execute(&mut *connection)
+        .await?;
     sqlx::query(
         "insert into import_present
          select 'name' = any ($1), 'email' = any ($1), 'phone' = any ($1), 'locale' = any ($1),
@@ -29,7 +31,10 @@ pub async fn copy(connection: &mut PgConnection, rows: &CopyText) -> sqlx::Resul
 
 /// Sets the copied rows beside the stored contacts.
 pub async fn merge(connection: &mut PgConnection, source_id: i16) -> sqlx::Result<()> {
-    sqlx::query(include_str!("contact_merge.sql")).bind(source_id).execute(connection).await?;
+    sqlx::query(include_str!("contact_merge.sql"))
+        .bind(source_id)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -200,8 +205,10 @@ pub async fn insert_consent(
 
 /// Tells the audiences whom to look at again.
 pub async fn note_changes(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("insert into fact_change (contact_id) select id from import_merge where action in ('new', 'changed')")
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "insert into fact_change (contact_id) select id from import_merge where action in ('new', 'changed')",
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }

@@ -4,7 +4,6 @@ use std::fmt::{Display, Write as _};
 
 use sqlx::PgConnection;
 
-
 /// Rows of one staging table, gathered until they are sent. A row that turns out bad is taken back.
 #[derive(Debug, Default)]
 pub struct CopyText {

@@ -10,7 +10,9 @@ use super::CopyText;
 
 /// Makes the session's tables, and notes which columns the file has.
 pub async fn open(connection: &mut PgConnection, columns: &[String]) -> sqlx::Result<()> {
-    sqlx::raw_sql(include_str!("lead_tables.sql")).execute(&mut *connection).await?;
+    sqlx::raw_sql(include_str!("lead_tables.sql"))
+        .execute(&mut *connection)
+        .await?;
     sqlx::query(
         "insert into import_present select 'owner' = any ($1), 'campaign' = any ($1), 'source_channel' = any ($1),
                                            'situation' = any ($1), 'product' = any ($1), 'value' = any ($1),
@@ -87,7 +89,11 @@ pub async fn set_times(
 
 /// Sets the copied rows beside the stored leads.
 pub async fn merge(connection: &mut PgConnection, source_id: i16, now: DateTime<Utc>) -> sqlx::Result<()> {
-    sqlx::query(include_str!("lead_merge.sql")).bind(source_id).bind(now).execute(connection).await?;
+    sqlx::query(include_str!("lead_merge.sql"))
+        .bind(source_id)
+        .bind(now)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -192,7 +198,11 @@ pub async fn restated(connection: &mut PgConnection) -> sqlx::Result<Vec<Restate
 
 /// Appends evidence: lead, time, id, event, body.
 pub async fn copy_evidence(connection: &mut PgConnection, rows: &CopyText) -> sqlx::Result<()> {
-    rows.send(connection, "copy evidence (lead_id, at, id, event_id, body) from stdin").await
+    rows.send(
+        connection,
+        "copy evidence (lead_id, at, id, event_id, body) from stdin",
+    )
+    .await
 }
 
 /// Tells the audiences whom to look at again: the people of the leads.

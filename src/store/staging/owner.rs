@@ -43,7 +43,10 @@ pub async fn copy(connection: &mut PgConnection, rows: &CopyText) -> sqlx::Resul
 
 /// Sets the copied rows beside the stored owners.
 pub async fn merge(connection: &mut PgConnection, source_id: i16) -> sqlx::Result<()> {
-    sqlx::query(include_str!("owner_merge.sql")).bind(source_id).execute(connection).await?;
+    sqlx::query(include_str!("owner_merge.sql"))
+        .bind(source_id)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

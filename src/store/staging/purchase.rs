@@ -76,7 +76,10 @@ pub async fn set_times(
 
 /// Sets the copied rows beside the stored purchases.
 pub async fn merge(connection: &mut PgConnection, source_id: i16) -> sqlx::Result<()> {
-    sqlx::query(include_str!("purchase_merge.sql")).bind(source_id).execute(connection).await?;
+    sqlx::query(include_str!("purchase_merge.sql"))
+        .bind(source_id)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
