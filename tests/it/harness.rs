@@ -86,17 +86,17 @@ impl Server {
     }
 
     async fn start() -> Self {
-        let (options, embedded) = match std::env::var("KITH_TEST_DATABASE_URL") {
-            Ok(url) => (
-                url.parse().expect("KITH_TEST_DATABASE_URL is a Postgres URL"),
-                None,
-            ),
-            Err(_) => {
+        let (options, embedded): (PgConnectOptions, _) =
+            if let Ok(url) = std::env::var("KITH_TEST_DATABASE_URL") {
+                (
+                    url.parse().expect("KITH_TEST_DATABASE_URL is a Postgres URL"),
+                    None,
+                )
+            } else {
                 let embedded = start_private().await;
                 (embedded.connect_options(), Some(embedded))
-            }
-        };
-        let options: PgConnectOptions = PgConnectOptions::disable_statement_logging(options);
+            };
+        let options = options.disable_statement_logging();
         let mut server = Self {
             options,
             template: String::new(),

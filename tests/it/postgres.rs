@@ -1,6 +1,7 @@
 //! The embedded Postgres: start, stop, adoption after a kill, sharing, and the accounts it runs under.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -209,7 +210,6 @@ async fn an_ordinary_user_runs_it_too() {
     let dir = Dir::new();
     std::os::unix::fs::chown(&dir.0, Some(nobody.uid.as_raw()), Some(nobody.gid.as_raw())).unwrap();
     let mut child = Holder::start(&dir.0, Some(&nobody));
-    use std::os::unix::fs::MetadataExt;
     assert_eq!(
         std::fs::metadata(dir.0.join("postgres")).unwrap().uid(),
         nobody.uid.as_raw()
