@@ -96,6 +96,20 @@ impl Desk {
     }
 }
 
+/// Where each row lies and which transaction wrote it: the same only if nothing was written.
+const ROWS: &str = "select string_agg(concat(t.n, t.ctid, t.xmin), ',' order by t.n, t.ctid) from (
+    select 'contact' n, ctid::text, xmin::text from contact union all
+    select 'account', ctid::text, xmin::text from account union all
+    select 'ref', ctid::text, xmin::text from contact_ref union all
+    select 'owner', ctid::text, xmin::text from owner union all
+    select 'consent', ctid::text, xmin::text from consent union all
+    select 'fact', ctid::text, xmin::text from fact_change) t";
+
+/// The accounts' last purchases.
+const LAST: &str =
+    "select string_agg(concat_ws(' ', name, last_purchase_at at time zone 'utc'), ', ' order by name)
+                    from account where last_purchase_at is not null";
+
 const PEOPLE: &str = "\
 external_id,name,email,phone,locale,timezone,region,birthday,birthday_calendar,organisation,role,decision_maker,owner,preferred_channel,best_time,referred_by,consent_email,consent_sms,consent_source,attr.hobby
 c1,Ann Lee,Ann@Example.com,13800138000,zh_cn,Asia/Shanghai,华东,1990-08-15,lunar,o1,CTO,是,w1,email,09:00,c2,yes,no,fair 2026,chess
@@ -156,13 +170,6 @@ async fn contacts_arrive_whole() {
 async fn the_same_again_writes_nothing_and_a_difference_writes_that_row() {
     let desk = Desk::new().await;
     with_people(&desk).await;
-    const ROWS: &str = "select string_agg(concat(t.n, t.ctid, t.xmin), ',' order by t.n, t.ctid) from (
-        select 'contact' n, ctid::text, xmin::text from contact union all
-        select 'account', ctid::text, xmin::text from account union all
-        select 'ref', ctid::text, xmin::text from contact_ref union all
-        select 'owner', ctid::text, xmin::text from owner union all
-        select 'consent', ctid::text, xmin::text from consent union all
-        select 'fact', ctid::text, xmin::text from fact_change) t";
     let before = desk.text(ROWS).await;
     desk.expect(Kind::Owners, "external_id,name,deputy\nw1,Wu,w9\n", (0, 0, 1, 0))
         .await;
@@ -369,9 +376,6 @@ async fn purchases_and_returns() {
         "p1 Bo 2026-03-29 01:30:00 100.5 EUR, p2 Acme 2026-01-04 16:00:00 1000 CNY, \
          p3 Bo 2026-05-01 10:00:00 -20 EUR, p4 Acme 2026-01-31 16:00:00 5 CNY"
     );
-    const LAST: &str =
-        "select string_agg(concat_ws(' ', name, last_purchase_at at time zone 'utc'), ', ' order by name)
-                        from account where last_purchase_at is not null";
     assert_eq!(
         desk.text(LAST).await.unwrap(),
         "Acme 2026-01-31 16:00:00, Bo 2026-03-29 01:30:00"
@@ -597,12 +601,12 @@ async fn a_thousand_bad_rows_of_twenty_kinds() {
     let mut want = Vec::new();
     for n in 0..1000_usize {
         let (row, field, reason) = &kinds[n % kinds.len()];
-        let line = file.iter().filter(|&&b| b == b'\n').count() + 1;
+        let line = file.split(|&b| b == b'\n').count();
         for &byte in row {
             if byte == b'#' {
-                file.extend_from_slice(n.to_string().as_bytes())
+                file.extend_from_slice(n.to_string().as_bytes());
             } else {
-                file.push(byte)
+                file.push(byte);
             }
         }
         file.extend_from_slice(b"\r\n");
