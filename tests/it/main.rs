@@ -4,6 +4,7 @@
 
 mod harness;
 mod house;
+mod import;
 mod postgres;
 mod render;
 mod store;
