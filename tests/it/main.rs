@@ -1,4 +1,4 @@
-//! The integration tests: one binary over a real Postgres.
+//! The integration tests: one binary over a real Postgres, with the network and the browser where they are needed.
 
 #![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
@@ -7,9 +7,7 @@ mod house;
 mod import;
 mod postgres;
 mod render;
-mod store;
-mod templates;
-//! What needs a network or a database.
-
 mod sms;
 mod smtp;
+mod store;
+mod templates;
