@@ -6,6 +6,8 @@ mod harness;
 mod house;
 mod import;
 mod postgres;
+//! One binary for all tests that need more than one module.
+
 mod render;
 mod sms;
 mod smtp;
