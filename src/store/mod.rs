@@ -22,9 +22,11 @@ pub mod partition;
 pub mod purchase;
 pub mod queue;
 pub mod sandbox;
+pub mod simulation;
 pub mod staging;
 pub mod standing;
 pub mod suppression;
+pub mod tally;
 pub mod task;
 pub mod touch;
 
