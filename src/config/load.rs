@@ -239,7 +239,7 @@ mod tests {
             (
                 "[gate.windows.sms]\ncare = \"9 to 5\"",
                 "kith.toml:2:8: gate.windows.sms.care",
-                "9 to 5",
+                "9 to",
             ),
             (
                 "[gate.caps.care]\ncontact = [{ n = 1, per = \"2bd\" }]",
