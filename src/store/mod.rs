@@ -3,6 +3,9 @@
 //! Every table lives in the schema `kith`. SQL names tables unqualified: the role's own `search_path` in this database
 //! finds them, so that nothing depends on the state of a session (a pooler in transaction mode is fine).
 
+pub mod audience;
+mod condition;
+
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
