@@ -38,7 +38,7 @@ pub struct Segments {
     pub count: usize,
     /// Septets or UTF-16 units of the text itself.
     pub units: usize,
-    /// Characters as a reader counts them.
+    /// Characters as calculators show them: septets in GSM-7, in UCS-2 what a reader takes for one.
     pub characters: usize,
 }
 
@@ -72,6 +72,11 @@ pub fn segments(text: &str) -> Segments {
     };
     let widths: Vec<usize> = text.graphemes(true).map(width).collect();
     let units = widths.iter().sum();
+    let characters = if encoding == Encoding::Gsm7 {
+        units
+    } else {
+        widths.len()
+    };
     let count = if units <= encoding.alone() {
         usize::from(units > 0)
     } else {
@@ -81,7 +86,7 @@ pub fn segments(text: &str) -> Segments {
         encoding,
         count,
         units,
-        characters: widths.len(),
+        characters,
     }
 }
 
@@ -89,7 +94,7 @@ pub fn segments(text: &str) -> Segments {
 fn packed(widths: &[usize], room: usize) -> usize {
     let (mut count, mut used) = (1, 0);
     for &width in widths {
-        if used + width > room {
+        if used > 0 && used + width > room {
             count += 1;
             used = 0;
         }
