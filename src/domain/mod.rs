@@ -19,6 +19,7 @@ pub mod grading;
 pub mod holiday;
 pub mod id;
 pub mod keyword;
+pub mod known;
 pub mod locale;
 pub mod lunar;
 pub mod matrix;
