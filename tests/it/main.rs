@@ -5,3 +5,4 @@ mod harness;
 mod house;
 mod postgres;
 mod store;
+mod templates;

@@ -1,6 +1,6 @@
 //! `{{money AMOUNT CURRENCY}}`: an amount with its currency, as the reader writes it.
 
-use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, ScopedJson};
+use handlebars::{Context, Handlebars, Helper, HelperDef, JsonValue, RenderContext, RenderError, ScopedJson};
 use icu_locale::Locale;
 use rust_decimal::Decimal;
 
@@ -20,10 +20,14 @@ impl HelperDef for Money {
             return Ok(ScopedJson::Derived("".into()));
         };
         let amount = decimal(value, "money")?;
-        let code = helper
-            .param(1)
-            .and_then(|code| code.value().as_str())
-            .unwrap_or_default();
+        let code = match helper.param(1).map(handlebars::PathAndJson::value) {
+            // An amount of unknown currency is still an amount.
+            None | Some(JsonValue::Null) => {
+                let plain = number::write(&format_locale(context), number::rounded(amount, 2))?;
+                return Ok(ScopedJson::Derived(plain.into()));
+            }
+            Some(code) => code.as_str().unwrap_or_default(),
+        };
         if code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_uppercase()) {
             return Err(wrong(
                 "money",
