@@ -4,5 +4,6 @@ mod audience;
 mod harness;
 mod house;
 mod postgres;
+mod render;
 mod store;
 mod templates;
