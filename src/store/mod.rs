@@ -29,6 +29,7 @@ pub mod suppression;
 pub mod tally;
 pub mod task;
 pub mod touch;
+mod condition;
 
 use std::time::Duration;
 
