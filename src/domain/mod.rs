@@ -23,7 +23,6 @@ pub mod keyword;
 pub mod known;
 pub mod locale;
 pub mod lunar;
-pub mod known;
 pub mod matrix;
 pub mod moment;
 pub mod occurrence;

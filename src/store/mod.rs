@@ -22,6 +22,7 @@ pub mod partition;
 pub mod purchase;
 pub mod queue;
 pub mod sandbox;
+pub mod shadow;
 pub mod simulation;
 pub mod staging;
 pub mod standing;
