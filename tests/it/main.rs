@@ -1,13 +1,13 @@
 //! The integration tests: one binary over a real Postgres, with the network and the browser where they are needed.
-//! The integration tests: one binary over a real Postgres.
+
+#![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
 mod audience;
+mod flow;
 mod harness;
 mod house;
 mod import;
 mod postgres;
-//! One binary for all tests that need more than one module.
-
 mod render;
 mod sms;
 mod smtp;
