@@ -3,13 +3,16 @@
 pub mod assess;
 pub mod birthday;
 pub mod cadence;
+mod cadence_check;
 pub mod chance;
 pub mod condition;
+pub mod document;
 pub mod email;
 pub mod event;
 pub mod evidence;
 pub mod fact;
 pub mod factor;
+pub mod fault;
 pub mod festival;
 pub mod fold;
 pub mod gate;
