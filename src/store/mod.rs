@@ -4,7 +4,9 @@
 //! finds them, so that nothing depends on the state of a session (a pooler in transaction mode is fine).
 
 pub mod audience;
+pub mod audit;
 mod condition;
+pub mod document;
 
 use std::time::Duration;
 
