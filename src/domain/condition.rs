@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cadence::Subject;
 use super::event::EventType;
-use super::fact::{self, FactType};
+use super::fact::{self, FACTS, FactType};
+use super::fault::Fault;
 use super::span::Span;
 
 /// A condition. Written as one table with exactly one of its forms.
@@ -185,17 +186,6 @@ fn some(parts: Vec<Condition>, form: &str) -> Result<Vec<Condition>, String> {
     if parts.is_empty() { Err(format!("`{form}` needs at least one condition")) } else { Ok(parts) }
 }
 
-/// What is wrong with a condition: the path of the part, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Keys and list positions from the condition inwards.
-    pub path: Vec<String>,
-    /// Why, in one line.
-    pub reason: String,
-    /// The fact that was asked for, when there is no such fact.
-    pub unknown_fact: Option<String>,
-}
-
 impl Condition {
     /// Everything that types alone cannot tell, for a cadence about that subject.
     pub fn faults(&self, subject: Subject) -> Vec<Fault> {
@@ -220,26 +210,26 @@ impl Condition {
                 path.pop();
             }
             Self::Fact(test) => {
-                let mut fault = |key: &str, reason: String, unknown: bool| {
-                    let path = path.iter().cloned().chain([key.to_owned()]).collect();
-                    faults.push(Fault { path, reason, unknown_fact: unknown.then(|| test.fact.clone()) });
-                };
+                let mut fault = |key: &str, reason: String| faults.push(Fault::new(path, &[key], reason));
                 match fact::fact(&test.fact) {
-                    None => fault("fact", format!("there is no fact `{}`", test.fact), true),
+                    None => {
+                        let names = FACTS.iter().map(|fact| fact.name);
+                        let reason = format!("there is no fact `{}`", test.fact);
+                        faults.push(Fault::new(path, &["fact"], reason).unknown(&test.fact, names));
+                    }
                     Some(fact) if !fact.fits(subject) => {
-                        fault("fact", format!("`{}` needs a cadence about a lead", test.fact), false);
+                        fault("fact", format!("`{}` needs a cadence about a lead", test.fact));
                     }
                     Some(fact) => {
                         if let Err((key, reason)) = test.check(fact.kind) {
-                            fault(key, reason, false);
+                            fault(key, reason);
                         }
                     }
                 }
             }
             Self::Event(test) => {
                 if test.within.length() <= chrono::TimeDelta::zero() {
-                    let path = path.iter().cloned().chain(["within".to_owned()]).collect();
-                    faults.push(Fault { path, reason: "must be longer than nothing".to_owned(), unknown_fact: None });
+                    faults.push(Fault::new(path, &["within"], "must be longer than nothing"));
                 }
             }
         }

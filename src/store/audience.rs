@@ -61,6 +61,22 @@ pub async fn holding(
     Ok(rows.into_iter().collect())
 }
 
+/// How many members there are.
+pub async fn count(
+    connection: &mut PgConnection,
+    condition: &Condition,
+    subject: Subject,
+    now: DateTime<Utc>,
+    zone: Tz,
+) -> Result<u64, StoreError> {
+    let mut count = Query::select();
+    let all = members_of(condition, subject, Asked::new(now, zone));
+    count.expr(Func::count(Expr::val(1))).from_subquery(all, "member");
+    let (sql, values) = count.build(PostgresQueryBuilder);
+    let count: i64 = sqlx::query_scalar_with(AssertSqlSafe(sql), arguments(values)?).fetch_one(connection).await?;
+    Ok(count.unsigned_abs())
+}
+
 fn select_members(
     condition: &Condition,
     subject: Subject,
@@ -68,8 +84,29 @@ fn select_members(
     after: Option<&Member>,
     limit: u32,
 ) -> (String, Values) {
-    let mut select = people(asked, condition);
+    let mut select = members_of(condition, subject, asked);
     select.limit(limit.into());
+    match (subject, after) {
+        (_, None) => {}
+        (Subject::Lead, Some(member)) => {
+            select.and_where(
+                Expr::tuple([Expr::col(("c", "id")), Expr::col(("l", "id"))])
+                    .gt(Expr::tuple([Expr::val(member.contact_id), Expr::val(member.lead_id.unwrap_or_default())])),
+            );
+        }
+        (Subject::Contact, Some(member)) => {
+            select.and_where(Expr::col(("c", "id")).gt(member.contact_id));
+        }
+        (Subject::Account, Some(member)) => {
+            select.and_where(Expr::col(("a", "id")).gt(member.account_id));
+        }
+    }
+    select.build(PostgresQueryBuilder)
+}
+
+/// All members, in their order.
+fn members_of(condition: &Condition, subject: Subject, asked: Asked) -> SelectStatement {
+    let mut select = people(asked, condition);
     match subject {
         Subject::Lead => {
             select
@@ -84,18 +121,9 @@ fn select_members(
                 .and_where(Expr::col(("l", "not_fit")).is_null())
                 .order_by(("c", "id"), Order::Asc)
                 .order_by(("l", "id"), Order::Asc);
-            if let Some(Member { contact_id, lead_id: Some(lead_id), .. }) = after {
-                select.and_where(
-                    Expr::tuple([Expr::col(("c", "id")), Expr::col(("l", "id"))])
-                        .gt(Expr::tuple([Expr::val(*contact_id), Expr::val(*lead_id)])),
-                );
-            }
         }
         Subject::Contact => {
             select.expr_as(null_uuid(), "lead_id").order_by(("c", "id"), Order::Asc);
-            if let Some(member) = after {
-                select.and_where(Expr::col(("c", "id")).gt(member.contact_id));
-            }
         }
         Subject::Account => {
             let decides = Expr::col(("c", "decision_maker"));
@@ -107,12 +135,9 @@ fn select_members(
                 .order_by_expr(Func::coalesce([decides, Expr::val(false)]).into(), Order::Desc)
                 .order_by_expr(reachable, Order::Desc)
                 .order_by(("c", "id"), Order::Asc);
-            if let Some(member) = after {
-                select.and_where(Expr::col(("a", "id")).gt(member.account_id));
-            }
         }
     }
-    select.build(PostgresQueryBuilder)
+    select
 }
 
 /// Contacts with their accounts for whom the condition holds. The caller brings `l` in.

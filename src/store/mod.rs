@@ -30,7 +30,9 @@ pub mod suppression;
 pub mod tally;
 pub mod task;
 pub mod touch;
+pub mod audit;
 mod condition;
+pub mod document;
 
 use std::time::Duration;
 

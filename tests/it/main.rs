@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
+#![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
+
 mod audience;
 mod flow;
 mod harness;
