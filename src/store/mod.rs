@@ -21,6 +21,7 @@ pub mod outcome;
 pub mod partition;
 pub mod purchase;
 pub mod queue;
+pub mod sandbox;
 pub mod staging;
 pub mod standing;
 pub mod suppression;

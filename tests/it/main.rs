@@ -1,14 +1,15 @@
-//! The integration tests: one binary over a real Postgres.
+//! The integration tests: one binary over a real Postgres, with the network and the browser where they are needed.
 
 #![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
 mod harness;
 mod house;
+mod import;
 mod postgres;
-mod render;
-mod store;
-mod templates;
-//! What needs a network or a database.
+//! One binary for all tests that need more than one module.
 
+mod render;
 mod sms;
 mod smtp;
+mod store;
+mod templates;

@@ -11,9 +11,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use sqlx::{Connection, PgConnection};
 
+use crate::harness::clear_at_exit;
+
 const CHILD_DIR: &str = "KITH_TEST_CHILD_DIR";
 
-/// A data directory under a short path. A server that a failed test left on it is ended with it.
+/// A data directory under a short path, with settings for a small server.
 struct Dir(PathBuf);
 
 impl Dir {
@@ -24,6 +26,7 @@ impl Dir {
             .unwrap()
             .keep();
         std::fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+        clear_at_exit(&dir);
         Self(dir)
     }
 
@@ -37,16 +40,6 @@ impl Dir {
 
     fn pid_file(&self) -> PathBuf {
         self.0.join("postgres/postmaster.pid")
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let noted = std::fs::read_to_string(self.pid_file()).ok();
-        if let Some(pid) = noted.and_then(|text| text.lines().next()?.parse().ok()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGQUIT);
-        }
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
