@@ -9,15 +9,11 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-<<<<<<< HEAD
 use super::Context;
 use crate::domain::address_hash::AddressKey;
 use crate::domain::birthday::BirthdayRules;
 use crate::engine::import::{self, ImportDeps, ImportOrder, ImportReport, Imported, Kind, Progress};
 use crate::store::control;
-=======
-use crate::engine::import::{self, ImportDeps, ImportOrder, ImportReport, Imported, Kind, Progress};
->>>>>>> main
 
 /// Exit code when some rows were refused and the others kept.
 const SOME_REFUSED: u8 = 1;
@@ -81,7 +77,6 @@ impl From<KindArg> for Kind {
     }
 }
 
-<<<<<<< HEAD
 /// Imports the file into the database of this process.
 pub async fn run(args: ImportArgs, context: &Context) -> Result<ExitCode> {
     let opened = context.open().await?;
@@ -102,10 +97,6 @@ pub async fn run(args: ImportArgs, context: &Context) -> Result<ExitCode> {
 
 /// Imports the file, shows how far it is, and says how it went.
 async fn import_file(args: ImportArgs, deps: &ImportDeps, now: DateTime<Utc>) -> Result<ExitCode> {
-=======
-/// Imports the file, shows how far it is, and says how it went.
-pub async fn run(args: ImportArgs, deps: &ImportDeps, now: DateTime<Utc>) -> Result<ExitCode> {
->>>>>>> main
     if args.source.is_empty() || args.source.chars().count() > 100 || args.source.contains(char::is_control) {
         eprintln!("--source: a name of 1 to 100 characters");
         return Ok(ExitCode::from(WRONG_USE));

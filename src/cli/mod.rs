@@ -8,20 +8,20 @@ mod brake;
 mod context;
 mod demo;
 mod doctor;
-mod explain;
+//mod explain;
 mod import;
-mod log;
+//mod log;
 mod migrate;
 pub mod output;
 mod person;
 mod plan;
-mod preview;
-mod report;
+//mod preview;
+//mod report;
 mod restore;
 mod run;
 mod sandbox;
-mod send_test;
-mod status;
+//mod send_test;
+//mod status;
 mod task;
 mod tasks;
 mod token;
@@ -84,15 +84,15 @@ enum Command {
     Apply(apply::ApplyArgs),
     Import(import::ImportArgs),
     Plan(plan::PlanArgs),
-    Explain(explain::ExplainArgs),
-    Preview(preview::PreviewArgs),
-    SendTest(send_test::SendTestArgs),
-    Log(log::LogArgs),
+    //Explain(explain::ExplainArgs),
+    //Preview(preview::PreviewArgs),
+    //SendTest(send_test::SendTestArgs),
+    //Log(log::LogArgs),
     Tasks(tasks::TasksArgs),
     Task(task::TaskArgs),
-    Status(status::StatusArgs),
+    //Status(status::StatusArgs),
     Brake(brake::BrakeArgs),
-    Report(report::ReportArgs),
+    //Report(report::ReportArgs),
     Sandbox(sandbox::SandboxArgs),
     Token(token::TokenArgs),
     User(user::UserArgs),
@@ -135,15 +135,15 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Apply(args) => apply::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
         Command::Plan(args) => plan::run(args, context).await,
-        Command::Explain(args) => explain::run(args, context).await,
-        Command::Preview(args) => preview::run(args, context).await,
-        Command::SendTest(args) => send_test::run(args, context).await,
-        Command::Log(args) => log::run(args, context).await,
+        //Command::Explain(args) => explain::run(args, context).await,
+        //Command::Preview(args) => preview::run(args, context).await,
+        //Command::SendTest(args) => send_test::run(args, context).await,
+        //Command::Log(args) => log::run(args, context).await,
         Command::Tasks(args) => tasks::run(args, context).await,
         Command::Task(args) => task::run(args, context).await,
-        Command::Status(args) => status::run(args, context).await,
+        //Command::Status(args) => status::run(args, context).await,
         Command::Brake(args) => brake::run(args, context).await,
-        Command::Report(args) => report::run(args, context).await,
+        //Command::Report(args) => report::run(args, context).await,
         Command::Sandbox(args) => sandbox::run(args, context).await,
         Command::Token(args) => token::run(args, context).await,
         Command::User(args) => user::run(args, context).await,

@@ -45,7 +45,7 @@ impl Table {
     fn drawn(&self) -> String {
         let mut drawn = Drawn::new();
         drawn
-            .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+            .load_style(presets::UTF8_HORIZONTAL_ONLY)
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_header(self.names())
             .add_rows(&self.rows);

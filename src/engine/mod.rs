@@ -14,6 +14,7 @@ pub mod regrade;
 pub mod retier;
 mod stop;
 pub mod sweep;
+pub mod tasks;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -24,6 +24,7 @@ pub mod queue;
 pub mod sandbox;
 pub mod staging;
 pub mod standing;
+pub mod story;
 pub mod suppression;
 pub mod task;
 pub mod touch;
