@@ -4,6 +4,7 @@ pub mod care;
 pub mod clear;
 pub mod dispatch;
 pub mod enroll;
+pub mod explain;
 pub mod import;
 pub mod ingest;
 pub mod journal;
