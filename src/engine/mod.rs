@@ -4,6 +4,7 @@ pub mod care;
 pub mod clear;
 pub mod dispatch;
 pub mod enroll;
+pub mod explain;
 pub mod import;
 pub mod ingest;
 pub mod journal;
@@ -14,6 +15,7 @@ pub mod regrade;
 pub mod retier;
 mod stop;
 pub mod sweep;
+pub mod tasks;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
