@@ -8,7 +8,7 @@ mod brake;
 mod context;
 mod demo;
 mod doctor;
-//mod explain;
+mod explain;
 mod import;
 //mod log;
 mod migrate;
@@ -84,7 +84,7 @@ enum Command {
     Apply(apply::ApplyArgs),
     Import(import::ImportArgs),
     Plan(plan::PlanArgs),
-    //Explain(explain::ExplainArgs),
+    Explain(explain::ExplainArgs),
     //Preview(preview::PreviewArgs),
     //SendTest(send_test::SendTestArgs),
     //Log(log::LogArgs),
@@ -135,7 +135,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Apply(args) => apply::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
         Command::Plan(args) => plan::run(args, context).await,
-        //Command::Explain(args) => explain::run(args, context).await,
+        Command::Explain(args) => explain::run(args, context).await,
         //Command::Preview(args) => preview::run(args, context).await,
         //Command::SendTest(args) => send_test::run(args, context).await,
         //Command::Log(args) => log::run(args, context).await,

@@ -1,5 +1,6 @@
 //! One use case per file, each a `run_once(&deps, now)` or a verb.
 
+pub mod apply;
 pub mod care;
 pub mod clear;
 pub mod dispatch;
@@ -13,9 +14,9 @@ mod person;
 pub mod plan;
 pub mod regrade;
 pub mod retier;
+pub mod rules;
 mod stop;
 pub mod sweep;
-pub mod tasks;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -27,13 +28,14 @@ use sqlx::PgPool;
 
 use self::journal::Journal;
 use self::links::LinkDesk;
+use self::rules::Rules;
 use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::config::delivery::Mode;
 use crate::domain::cadence::ChannelKind;
 use crate::domain::id::IdSource;
-use crate::store::document::{self, Rules};
+use crate::store::document;
 use crate::store::queue::Incarnation;
 
 /// What every service works with.
@@ -63,12 +65,14 @@ pub struct Summary {
     pub done: u64,
     /// There may be more to do at once.
     pub more: bool,
+}
 
 /// Ways out, by channel and sender.
 #[derive(Clone, Default)]
 pub struct Channels {
     by_name: BTreeMap<(ChannelKind, String), Arc<dyn Channel>>,
     defaults: BTreeMap<ChannelKind, String>,
+}
 
 impl Channels {
     /// Adds a way out; the first of a channel is its default.
@@ -84,20 +88,30 @@ impl Channels {
             .or_else(|| self.defaults.get(&kind).cloned())?;
         let channel = self.by_name.get(&(kind, name.clone()))?.clone();
         Some((name, channel))
+    }
+}
 
 /// The parts a [`Deps`] is made of.
 pub struct Parts {
     /// See [`Deps::pool`].
+    pub pool: PgPool,
     /// See [`Deps::clock`].
+    pub clock: Clock,
     /// See [`Deps::ids`].
+    pub ids: Arc<IdSource>,
     /// See [`Deps::settings`].
+    pub settings: Arc<Settings>,
     /// See [`Deps::channels`].
+    pub channels: Channels,
     /// See [`Deps::links`].
+    pub links: LinkDesk,
     /// See [`Deps::journal`].
+    pub journal: Journal,
     /// Rules in force.
     pub rules: Rules,
     /// Who owns the work.
     pub incarnation: Incarnation,
+}
 
 impl Deps {
     /// From its parts.
@@ -113,41 +127,51 @@ impl Deps {
             rules: RwLock::new(Arc::new(parts.rules)),
             incarnation: RwLock::new(parts.incarnation),
         }
+    }
 
     /// The rules in force, as they were when last loaded.
     pub fn rules(&self) -> Arc<Rules> {
         self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 
     /// Loads the rules again if something was applied since. True when it was.
     pub async fn refresh_rules(&self) -> Result<bool> {
         let mut conn = self.pool.acquire().await?;
         if document::rules_stamp(&mut conn).await? == self.rules().stamp {
             return Ok(false);
-        let fresh = document::load(&mut conn).await?;
+        }
+        let fresh = Rules::load(&mut conn).await?;
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(true)
+    }
 
     /// Who owns the work that this process claims.
     pub fn incarnation(&self) -> Incarnation {
         *self.incarnation.read().unwrap_or_else(PoisonError::into_inner)
+    }
 
     /// Takes a new incarnation, after the old one was declared dead.
     pub fn reincarnate(&self, incarnation: Incarnation) {
         *self.incarnation.write().unwrap_or_else(PoisonError::into_inner) = incarnation;
+    }
 
     /// The company's zone.
     pub fn company_zone(&self) -> Tz {
         self.settings.company.timezone
+    }
 
     /// A person's zone; the company's where it is unknown.
     pub fn zone_of(&self, name: Option<&str>) -> Tz {
         name.and_then(|name| name.parse().ok())
             .unwrap_or(self.company_zone())
+    }
 
     /// Rehearsal mode, and the address is not on the list.
     pub fn not_on_list(&self, address: Option<&str>) -> bool {
         let delivery = &self.settings.delivery;
         delivery.mode == Mode::Rehearsal && !address.is_some_and(|a| delivery.may_leave(a))
+    }
+}
 
 /// Runs every service until none has anything to do at `now`. What a daemon does all the time, in one call: forecasts,
 /// simulations and tests go through time with it.
@@ -170,9 +194,13 @@ pub async fn run_until_idle(
             if summary.done == 0 {
                 break;
             }
+        }
         total += done;
         if done == 0 {
             return Ok(total);
+        }
+    }
+}
 
 /// The next instant at which a service has something to do; `None` = never, as far as is known.
 pub async fn next_due(deps: &Deps, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
@@ -189,6 +217,7 @@ pub async fn next_due(deps: &Deps, now: DateTime<Utc>) -> Result<Option<DateTime
         .chain([schedule, birthday, Some(retier::next_at(deps, now))])
         .flatten()
         .min())
+}
 
 async fn drain<F, R>(mut run: F) -> Result<u64>
 where
@@ -196,9 +225,11 @@ where
     R: Future<Output = Result<Summary>>,
 {
     let mut done = 0;
+    loop {
         let summary = run().await?;
         done += summary.done;
         if !summary.more {
             return Ok(done);
-pub mod apply;
-pub mod rules;
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! Every table lives in the schema `kith`. SQL names tables unqualified: the role's own `search_path` in this database
 //! finds them, so that nothing depends on the state of a session (a pooler in transaction mode is fine).
 
+pub mod admin;
 pub mod audience;
 pub mod contact;
 pub mod control;
@@ -33,7 +34,6 @@ pub mod task;
 pub mod touch;
 pub mod audit;
 mod condition;
-pub mod document;
 
 use std::time::Duration;
 
