@@ -1,5 +1,6 @@
 //! One use case per file, each a `run_once(&deps, now)` or a verb.
 
+pub mod by_hand;
 pub mod care;
 pub mod clear;
 pub mod dispatch;
@@ -12,7 +13,9 @@ pub mod links;
 mod person;
 pub mod plan;
 pub mod regrade;
+pub mod report;
 pub mod retier;
+pub mod status;
 mod stop;
 pub mod sweep;
 pub mod tasks;

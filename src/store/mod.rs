@@ -21,13 +21,19 @@ pub mod outcome;
 pub mod partition;
 pub mod purchase;
 pub mod queue;
+pub mod report;
 pub mod sandbox;
+pub mod shadow;
+pub mod simulation;
 pub mod staging;
 pub mod standing;
+pub mod status;
 pub mod story;
 pub mod suppression;
+pub mod tally;
 pub mod task;
 pub mod touch;
+mod condition;
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The integration tests: one binary over a real Postgres, with the network and the browser where they are needed.
+//! The integration tests: one binary over a real Postgres.
 
-#![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
-
+mod audience;
 mod harness;
 mod house;
 mod import;
