@@ -1,6 +1,7 @@
 //! One use case per file, each a `run_once(&deps, now)` or a verb.
 
 pub mod apply;
+pub mod by_hand;
 pub mod care;
 pub mod clear;
 pub mod dispatch;
@@ -10,13 +11,16 @@ pub mod import;
 pub mod ingest;
 pub mod journal;
 pub mod links;
-mod person;
+pub mod person;
 pub mod plan;
 pub mod regrade;
+pub mod report;
 pub mod retier;
 pub mod rules;
+pub mod status;
 mod stop;
 pub mod sweep;
+pub mod tasks;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
