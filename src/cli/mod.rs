@@ -6,7 +6,7 @@ mod apply;
 mod backup;
 mod brake;
 mod context;
-mod demo;
+//mod demo;
 mod doctor;
 mod explain;
 mod import;
@@ -79,7 +79,7 @@ pub struct Files {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Demo(demo::DemoArgs),
+    //Demo(demo::DemoArgs),
     //Run(run::RunArgs),
     Migrate(migrate::MigrateArgs),
     Apply(apply::ApplyArgs),
@@ -130,7 +130,7 @@ fn start(cli: Cli) -> Result<ExitCode> {
 
 async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
     match command {
-        Command::Demo(args) => demo::run(args, context).await,
+        //Command::Demo(args) => demo::run(args, context).await,
         //Command::Run(args) => run::run(args, context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Apply(args) => apply::run(args, context).await,
@@ -153,11 +153,4 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Version(args) => version::run(args, context).await,
     }
-}
-
-/// Starts to count what this process does; the handle writes the counts out for Prometheus.
-pub fn metrics_handle() -> Result<metrics_exporter_prometheus::PrometheusHandle> {
-    metrics_exporter_prometheus::PrometheusBuilder::new()
-        .install_recorder()
-        .context("the metrics do not start")
 }
