@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use anyhow::{Context, Result, anyhow};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::runtime::{Log, LogFormat};
@@ -29,4 +30,9 @@ pub fn start(log: &Log, daemon: bool) -> Result<()> {
         lines.json().flatten_event(true).try_init()
     };
     started.map_err(|error| anyhow!("the log does not start: {error}"))
+}
+
+/// Starts to count, for `/metrics`. Once in a process.
+pub fn metrics() -> Result<PrometheusHandle> {
+    PrometheusBuilder::new().install_recorder().context("the metrics do not start")
 }
