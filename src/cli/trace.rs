@@ -32,7 +32,7 @@ pub fn start(log: &Log, daemon: bool) -> Result<()> {
     started.map_err(|error| anyhow!("the log does not start: {error}"))
 }
 
-/// Starts to count what this process does; the handle writes the counts out for Prometheus.
+/// Starts to count, for `/metrics`. Once in a process.
 pub fn metrics() -> Result<PrometheusHandle> {
     PrometheusBuilder::new().install_recorder().context("the metrics do not start")
 }

@@ -100,8 +100,10 @@ pub(super) async fn attributes_nobody_has(
     let mut wanted: Vec<String> = registry
         .names()
         .flat_map(|template| registry.variables(template))
-        .filter_map(|variable| variable.strip_prefix(PREFIX))
-        .map(|path| path.split('.').next().unwrap_or(path).to_owned())
+        .filter_map(|variable| {
+            let path = variable.strip_prefix(PREFIX)?;
+            Some(path.split('.').next().unwrap_or(path).to_owned())
+        })
         .collect();
     wanted.sort();
     wanted.dedup();
