@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
 
 fn start(cli: Cli) -> Result<ExitCode> {
     let context = Context::load(&cli.files)?;
-    trace::start(&context.settings.log, false)?;
+    trace::start(&context.settings.log, matches!(cli.command, Command::Run(_)))?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
