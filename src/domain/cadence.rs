@@ -216,7 +216,13 @@ pub struct Exit {
 
 impl Default for Exit {
     fn default() -> Self {
-        Self { on_reply: true, human_contact_defers: three_days(), when: None, goal: None, settle: three_days() }
+        Self {
+            on_reply: true,
+            human_contact_defers: three_days(),
+            when: None,
+            goal: None,
+            settle: three_days(),
+        }
     }
 }
 

@@ -73,7 +73,13 @@ impl Rules {
         let (mut calendars, mut festivals) = (BTreeMap::new(), BTreeMap::new());
         let (mut company, mut gate, mut grading, mut retention) = (None, None, None, None);
         for version in document::versions(connection).await? {
-            let document::Version { kind, name, version_id, in_force, body } = version;
+            let document::Version {
+                kind,
+                name,
+                version_id,
+                in_force,
+                body,
+            } = version;
             match kind.parse()? {
                 DocumentKind::Cadence => {
                     let read: anyhow::Result<Cadence> = read(&kind, &name, body);
@@ -87,7 +93,13 @@ impl Rules {
                         }
                     };
                     if in_force {
-                        cadences.insert(name, InForce { version_id, cadence: Arc::clone(&cadence) });
+                        cadences.insert(
+                            name,
+                            InForce {
+                                version_id,
+                                cadence: Arc::clone(&cadence),
+                            },
+                        );
                     }
                     cadence_versions.insert(version_id, cadence);
                 }
@@ -126,12 +138,15 @@ impl Rules {
 
     /// The holidays of a region (the company's where it is unknown); `None` where it has no calendar.
     pub fn holidays(&self, region: Option<&str>) -> Option<&HolidayCalendar> {
-        self.calendars.get(self.gate.calendar(region.unwrap_or(&self.company.region))?)
+        self.calendars
+            .get(self.gate.calendar(region.unwrap_or(&self.company.region))?)
     }
 
     /// The cadence that leads with this grade enter at once, with its version.
     pub fn cadence_of_grade(&self, grade: crate::domain::grade::Grade) -> Option<&InForce> {
-        self.cadences.values().find(|in_force| in_force.cadence.entry.on_grade.contains(&grade))
+        self.cadences
+            .values()
+            .find(|in_force| in_force.cadence.entry.on_grade.contains(&grade))
     }
 
     /// The structure an enrollment is pinned to.
@@ -143,5 +158,6 @@ impl Rules {
 }
 
 fn read<T: DeserializeOwned>(kind: &str, name: &str, body: Value) -> anyhow::Result<T> {
-    serde_json::from_value(body).with_context(|| format!("the {kind} `{name}` in force cannot be read: apply it again"))
+    serde_json::from_value(body)
+        .with_context(|| format!("the {kind} `{name}` in force cannot be read: apply it again"))
 }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
+mod apply;
 mod audience;
+mod cadences;
 mod harness;
 mod house;
 mod postgres;

@@ -35,7 +35,10 @@ pub(super) fn folder(dir: &Path, problems: &mut Vec<Problem>) -> Vec<ConfigFile>
 /// One file, or none where it is not there.
 pub(super) fn one(path: &Path, problems: &mut Vec<Problem>) -> Option<ConfigFile> {
     let name = path.display().to_string();
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = path
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default();
     match fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
         Ok(about) if about.len() > LARGEST => {
@@ -45,7 +48,11 @@ pub(super) fn one(path: &Path, problems: &mut Vec<Problem>) -> Option<ConfigFile
         _ => {}
     }
     match fs::read_to_string(path) {
-        Ok(text) => Some(ConfigFile { path: name, stem, text }),
+        Ok(text) => Some(ConfigFile {
+            path: name,
+            stem,
+            text,
+        }),
         Err(error) => {
             problems.push(Problem::of_file(name, format!("cannot be read: {error}")));
             None
@@ -70,12 +77,16 @@ pub(super) fn strangers(dir: &Path, problems: &mut Vec<Problem>) {
 fn entries(dir: &Path, problems: &mut Vec<Problem>) -> Vec<String> {
     match fs::read_dir(dir) {
         Ok(entries) => {
-            let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+            let names =
+                entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
             names.filter(|name| !name.starts_with('.')).collect()
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
-            problems.push(Problem::of_file(dir.display().to_string(), format!("cannot be read: {error}")));
+            problems.push(Problem::of_file(
+                dir.display().to_string(),
+                format!("cannot be read: {error}"),
+            ));
             Vec::new()
         }
     }
