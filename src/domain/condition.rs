@@ -377,7 +377,7 @@ mod tests {
         for (text, part) in [
             ("{}", "exactly one of"),
             (r#"{ fact = "lead.open", event = "clicked" }"#, "exactly one of"),
-            (r#"{ any = [] }"#, "at least one condition"),
+            ("{ any = [] }", "at least one condition"),
             (r#"{ event = "clicked" }"#, "needs `within`"),
             (
                 r#"{ event = "clicked", within = "3d", at_least = 0 }"#,

@@ -118,7 +118,7 @@ impl Asked {
             .and_where(Expr::col(("e", "occurred_at")).gt(since))
             .and_where(Expr::col(("e", "occurred_at")).lte(self.now))
             .and_where(Expr::col(("e", "type")).eq(test.event.as_str()))
-            .and_where(Expr::col(("e", "human")).into());
+            .and_where(Expr::col(("e", "human")));
         if let Some(tag) = &test.tag {
             events.and_where(Expr::col(("e", "data")).cast_json_field("tag").eq(tag.as_str()));
         }
@@ -160,7 +160,7 @@ fn value_of(fact: Fact, name: &str) -> Expr {
 }
 
 fn scalar(select: SelectStatement) -> Expr {
-    Expr::from(SubQueryStatement::SelectStatement(select))
+    SubQueryStatement::SelectStatement(select).into()
 }
 
 fn constant_value(constant: &Constant) -> Expr {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kith::config::problem::nearest;
 use kith::config::source::Source;
-use kith::domain::cadence::{Cadence, Entry, Step, Subject};
+use kith::domain::cadence::{Cadence, Entry, Exit, Step, Subject};
 use kith::domain::condition::Condition;
 use kith::domain::event::EventType;
 use kith::domain::fact::{FACTS, FactType};
@@ -23,7 +23,10 @@ fn blocks(text: &str) -> Vec<(String, String)> {
         match (line.strip_prefix("```"), &mut open) {
             (Some(kind), None) => open = Some((kind.to_owned(), String::new())),
             (Some(_), Some(_)) => blocks.extend(open.take()),
-            (None, Some((_, body))) => *body += &format!("{line}\n"),
+            (None, Some((_, body))) => {
+                body.push_str(line);
+                body.push('\n');
+            }
             (None, None) => {}
         }
     }
@@ -44,7 +47,7 @@ fn around(entry: Entry, steps: Vec<Step>) -> Cadence {
         subject,
         priority: 50,
         entry,
-        exit: Default::default(),
+        exit: Exit::default(),
         steps,
     }
 }

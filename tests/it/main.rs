@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
 mod apply;
+mod apply_faults;
 mod audience;
 mod cadences;
 mod harness;

@@ -25,7 +25,7 @@ pub(super) struct ConfigFile {
 pub(super) fn folder(dir: &Path, problems: &mut Vec<Problem>) -> Vec<ConfigFile> {
     let mut files: Vec<ConfigFile> = entries(dir, problems)
         .into_iter()
-        .filter(|name| name.ends_with(".toml"))
+        .filter(|name| is_toml(name))
         .filter_map(|name| one(&dir.join(name), problems))
         .collect();
     files.sort_by(|a, b| a.stem.cmp(&b.stem));
@@ -65,7 +65,7 @@ pub(super) fn strangers(dir: &Path, problems: &mut Vec<Problem>) {
     for name in entries(dir, problems) {
         let path = dir.join(&name);
         let known: &[&str] = if path.is_dir() { &FOLDERS } else { &FILES };
-        if known.contains(&name.as_str()) || !path.is_dir() && !name.ends_with(".toml") {
+        if known.contains(&name.as_str()) || !path.is_dir() && !is_toml(&name) {
             continue;
         }
         let problem = Problem::of_file(path.display().to_string(), "nothing reads this");
@@ -90,4 +90,8 @@ fn entries(dir: &Path, problems: &mut Vec<Problem>) -> Vec<String> {
             Vec::new()
         }
     }
+}
+
+fn is_toml(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|ending| ending == "toml")
 }

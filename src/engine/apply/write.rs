@@ -157,12 +157,15 @@ pub async fn apply(
         };
         audit::record(&mut transaction, deed).await?;
     }
-    let mut moved = Vec::new();
+    let mut followed = Vec::new();
     for cadence in moves {
-        moved.push(move_live(&mut transaction, checked, cadence, actor, now, ids).await?);
+        followed.push(move_live(&mut transaction, checked, cadence, actor, now, ids).await?);
     }
     transaction.commit().await?;
-    Ok(Applied { diff, moved })
+    Ok(Applied {
+        diff,
+        moved: followed,
+    })
 }
 
 async fn move_live(
