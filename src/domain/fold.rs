@@ -70,6 +70,8 @@ struct Lead<'a> {
     rows: &'a [Row],
     tracks: BTreeMap<Factor, Track>,
     assertion: Option<Assertion>,
+    /// When the first assertion expires, overlaid by a later one or not: without it the others may count differently.
+    expiry: Option<DateTime<Utc>>,
     heard_at: Option<DateTime<Utc>>,
     /// Until when what responses raised is held, and what they lowered.
     hold_up: Option<DateTime<Utc>>,
@@ -96,6 +98,7 @@ impl<'a> Lead<'a> {
             rows,
             tracks: BTreeMap::new(),
             assertion: None,
+            expiry: None,
             heard_at: None,
             hold_up: None,
             hold_down: None,
@@ -120,6 +123,7 @@ impl<'a> Lead<'a> {
                 ..
             } => {
                 if expires.is_none_or(|until| until > as_of) {
+                    self.expiry = [self.expiry, *expires].into_iter().flatten().min();
                     self.assert(e, *grade, source, *expires);
                 }
             }
@@ -365,12 +369,11 @@ impl<'a> Lead<'a> {
             .min();
         let not_before =
             |at: Option<DateTime<Utc>>, hold: Option<DateTime<Utc>>| at.max(hold.filter(|_| at.is_some()));
-        let expiry = self.assertion.as_ref().and_then(|a| a.expires);
         let changes = [
             not_before(up, self.hold_up),
             not_before(down, self.hold_down),
             not_before(self.next_drop(now), self.hold_up),
-            expiry,
+            self.expiry,
         ];
         changes.into_iter().flatten().filter(|at| *at > now).min()
     }

@@ -183,3 +183,29 @@ fn factors_keep_their_form_in_json() {
     let json = serde_json::to_value(&factors).unwrap();
     assert_eq!(serde_json::from_value::<Factors>(json).unwrap(), factors);
 }
+
+/// An import that restates its grade is no news, unless an assertion between the two expires and never was.
+#[test]
+fn the_expiry_of_an_overlaid_assertion_is_foretold_too() {
+    let at = |n| start_of(day_zero()) + Duration::days(n);
+    let asserted = |n: i64, day, grade, expires| Evidence {
+        id: Uuid::from_u128(n as u128),
+        at: at(day),
+        kind: EvidenceKind::Asserted {
+            grade,
+            source: Source::Import("crm".into()),
+            reason: None,
+            expires,
+        },
+        cites: None,
+    };
+    let evidence = [
+        asserted(1, 0, Grade::D, None),
+        asserted(2, 1, Grade::A, Some(at(300))),
+        asserted(3, 2, Grade::D, None),
+    ];
+    let seen = |now| regrade(&evidence, Situation::Greenfield, &rules(), now);
+    assert_eq!(seen(at(2)).because, [Uuid::from_u128(3)]);
+    assert_eq!(seen(at(2)).next_change_at, Some(at(300)));
+    assert_eq!(seen(at(300)).because, [Uuid::from_u128(1)]);
+}
