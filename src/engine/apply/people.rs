@@ -11,6 +11,7 @@ use crate::config::Problem;
 use crate::domain::cadence::Cadence;
 use crate::domain::condition::{All, Condition, Constant, FactTest};
 use crate::domain::document::DocumentKind;
+use crate::domain::fact;
 use crate::render::{RenderContext, RenderError, Untracked, Wanted, render};
 use crate::store::audience;
 use crate::store::document::{self, Census};
@@ -108,13 +109,11 @@ pub(super) async fn attributes_nobody_has(
     connection: &mut PgConnection,
     checked: &Checked,
 ) -> anyhow::Result<Vec<Problem>> {
-    const PREFIX: &str = "contact.attr.";
     let registry = &checked.registry;
     let mut wanted: Vec<String> = registry
         .names()
         .flat_map(|template| registry.variables(template))
-        .filter_map(|variable| variable.strip_prefix(PREFIX))
-        .map(|path| path.split('.').next().unwrap_or(path).to_owned())
+        .filter_map(|variable| attribute(&variable).map(str::to_owned))
         .collect();
     wanted.sort();
     wanted.dedup();
@@ -152,16 +151,23 @@ fn missing(checked: &Checked, wanted: Wanted<'_>, context: &RenderContext) -> Op
             file,
             line,
             column,
-        }) => Some(Problem {
-            file: format!("{}/{file}", checked.templates_root),
-            line,
-            column,
-            field: String::new(),
-            reason: format!(
-                "no contact has `{variable}`, so nobody could get this; give it a `default` or an `if`"
-            ),
-            suggestion: None,
-        }),
+        }) if attribute(&variable).is_some_and(|name| !context.contact.attr.contains_key(name)) => {
+            Some(Problem {
+                file: format!("{}/{file}", checked.templates_root),
+                line,
+                column,
+                field: String::new(),
+                reason: format!(
+                    "no contact has `{variable}`, so nobody could get this; give it a `default` or an `if`"
+                ),
+                suggestion: None,
+            })
+        }
         _ => None,
     }
+}
+
+/// The name of the attribute that a variable reaches into, if it is one.
+fn attribute(variable: &str) -> Option<&str> {
+    variable.strip_prefix(fact::ATTRIBUTE)?.split('.').next()
 }
