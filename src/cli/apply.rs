@@ -1,119 +1,119 @@
-//! `kith apply`: put the configuration and the templates in force.
+//! `kith apply`: the rules of config/ and templates/ are checked and put in force.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::Args;
-use sqlx::PgConnection;
+use sqlx::PgPool;
 
+use super::context::actor;
+use super::{Context, WRONG_USE};
+use crate::config::{Problem, shipped};
 use crate::domain::id::IdSource;
-use crate::engine::apply::{self, Refused};
+use crate::engine::apply::write::MOST_LEFT;
+use crate::engine::apply::{self, Checked, Refused};
 
-/// Options of `kith apply`.
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "Examples:\n  \
-    kith apply --dry-run\n  \
-    kith apply --config config --templates templates\n  \
-    kith apply --move b-to-a")]
+/// Check config/ and templates/ and put them in force
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Nothing is changed unless everything is sound. People who are in a cadence stay on the version they began with;
+what its templates say follows the newest.
+
+Examples:
+  kith apply --dry-run                    check, and show what would change and for how many people
+  kith apply
+  kith apply --move b-to-a                also move those who are in the cadence to its new version")]
 pub struct ApplyArgs {
-    /// Show what would change, and change nothing
+    /// Check and show the difference; write nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Move the live enrollments of this cadence to its newest version, where their step still exists
+    /// Move live enrollments of this cadence to its newest version, where their step still exists
     #[arg(long = "move", value_name = "CADENCE")]
     pub moves: Vec<String>,
-    /// Directory of kith.toml, cadences, calendars, grading and retention
-    #[arg(long, value_name = "DIR", default_value = "config")]
-    pub config: PathBuf,
-    /// Directory of the templates
-    #[arg(long, value_name = "DIR", default_value = "templates")]
-    pub templates: PathBuf,
 }
 
-/// What the command needs from outside.
-pub struct ApplyContext<'a> {
-    /// A connection of its own.
-    pub connection: &'a mut PgConnection,
-    /// Business time.
-    pub now: DateTime<Utc>,
-    /// Where new ids come from.
-    pub ids: &'a IdSource,
-    /// Who applies, for the audit.
-    pub actor: &'a str,
-}
-
-/// What became of it, for the exit code: done is 0, refused is 2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApplyOutcome {
-    /// In force (or shown).
-    Done,
-    /// The input was refused; nothing changed.
-    Refused,
-}
-
-/// Runs the command, telling what it does on `out` and what is wrong on `err`.
-pub async fn run(
-    args: &ApplyArgs,
-    context: ApplyContext<'_>,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> anyhow::Result<ApplyOutcome> {
-    let checked = match apply::check(&args.config, &args.templates) {
+/// Applies the rules.
+pub async fn run(args: ApplyArgs, context: &Context) -> Result<ExitCode> {
+    let checked = match check(context)? {
         Ok(checked) => checked,
         Err(problems) => {
             for problem in &problems {
-                writeln!(err, "{problem}")?;
+                eprintln!("{problem}");
             }
-            writeln!(err, "refused: {} problems; nothing was changed", problems.len())?;
-            return Ok(ApplyOutcome::Refused);
+            eprintln!("refused: {} problems; nothing was changed", problems.len());
+            return Ok(ExitCode::from(WRONG_USE));
         }
     };
-    let ApplyContext {
-        connection,
-        now,
-        ids,
-        actor,
-    } = context;
+    let opened = context.open().await?;
+    let now = opened.now().await?;
+    let mut conn = opened.pool.acquire().await?;
     let applied = if args.dry_run {
-        apply::plan(connection, &checked, now)
-            .await
-            .map(|diff| (diff, Vec::new()))
+        apply::plan(&mut conn, &checked, now).await.map(|diff| (diff, Vec::new()))
     } else {
-        apply::apply(connection, &checked, &args.moves, actor, now, ids)
+        apply::apply(&mut conn, &checked, &args.moves, &actor(), now, &context.ids)
             .await
             .map(|done| (done.diff, done.moved))
     };
+    drop(conn);
+    opened.close().await?;
     let (diff, moved) = match applied {
         Ok(applied) => applied,
         Err(error) => match error.downcast_ref::<Refused>() {
             Some(refused) => {
-                writeln!(err, "{refused}\nrefused; nothing was changed")?;
-                return Ok(ApplyOutcome::Refused);
+                eprintln!("{refused}\nrefused; nothing was changed");
+                return Ok(ExitCode::from(WRONG_USE));
             }
             None => return Err(error),
         },
     };
-    write!(out, "{diff}")?;
+    print!("{diff}");
     for moved in moved {
-        writeln!(
-            out,
-            "{}: {} live enrollments moved to the newest version",
-            moved.cadence, moved.enrollments
-        )?;
+        println!("{}: {} live enrollments moved to the newest version", moved.cadence, moved.enrollments);
         for behind in &moved.left {
-            writeln!(
-                out,
+            println!(
                 "    stays behind: enrollment {} of contact {} is at `{}`, which is no more",
                 behind.enrollment_id, behind.contact_id, behind.cursor
-            )?;
+            );
         }
-        if moved.left.len() as i64 == apply::write::MOST_LEFT {
-            writeln!(out, "    (and perhaps more)")?;
+        if moved.left.len() as i64 == MOST_LEFT {
+            println!("    (and perhaps more)");
         }
     }
-    if args.dry_run {
-        writeln!(out, "dry run: nothing was changed")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks the files of a context; what is not on the disk is taken as it was shipped.
+fn check(context: &Context) -> Result<Result<Checked, Vec<Problem>>> {
+    let unpacked = tempfile::tempdir()?;
+    if context.config_dir.is_none() || context.templates_dir.is_none() {
+        shipped::unpack(unpacked.path())?;
     }
-    Ok(ApplyOutcome::Done)
+    let dir = |given: &Option<PathBuf>, name: &str| -> PathBuf {
+        given.clone().unwrap_or_else(|| unpacked.path().join(name))
+    };
+    let config = dir(&context.config_dir, "config");
+    let templates = dir(&context.templates_dir, "templates");
+    Ok(apply::check(Path::new(&config), Path::new(&templates)))
+}
+
+/// Puts the files of a context in force without a word, for the demo.
+pub async fn put_in_force(
+    context: &Context,
+    pool: &PgPool,
+    actor: &str,
+    now: DateTime<Utc>,
+    ids: &IdSource,
+) -> Result<()> {
+    let checked = match check(context)? {
+        Ok(checked) => checked,
+        Err(problems) => {
+            let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            bail!("config/ and templates/ were refused:\n{}", list.join("\n"));
+        }
+    };
+    let mut conn = pool.acquire().await?;
+    apply::apply(&mut conn, &checked, &[], actor, now, ids).await?;
+    Ok(())
 }
