@@ -1,6 +1,7 @@
 //! One use case per file, each a `run_once(&deps, now)` or a verb.
 
 pub mod apply;
+pub mod backup;
 pub mod by_hand;
 pub mod care;
 pub mod clear;

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod audience;
+pub mod backup;
 pub mod contact;
 pub mod control;
 pub mod crossing;
