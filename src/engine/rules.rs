@@ -17,11 +17,10 @@ use crate::domain::gate_rules::GateRules;
 use crate::domain::grading::GradingRules;
 use crate::domain::holiday::HolidayCalendar;
 use crate::domain::retention::RetentionRules;
-use crate::render::TemplateSet;
+use crate::render::{Registry, TemplateSet};
 use crate::store::document;
 
 /// The rules in force.
-#[derive(Debug, Clone)]
 pub struct Rules {
     /// Changes whenever anything in force does; see [`document::rules_stamp`].
     pub stamp: String,
@@ -37,8 +36,8 @@ pub struct Rules {
     pub cadences: BTreeMap<String, InForce>,
     /// Every version of every cadence: enrollments stay on the one they began with.
     pub cadence_versions: HashMap<Uuid, Arc<Cadence>>,
-    /// The templates in force.
-    pub templates: TemplateSet,
+    /// The templates in force, compiled.
+    pub registry: Registry,
     /// The version of each template in force, by name.
     pub template_versions: BTreeMap<String, Uuid>,
     /// Holidays and make-up workdays by calendar.
@@ -73,13 +72,7 @@ impl Rules {
         let (mut calendars, mut festivals) = (BTreeMap::new(), BTreeMap::new());
         let (mut company, mut gate, mut grading, mut retention) = (None, None, None, None);
         for version in document::versions(connection).await? {
-            let document::Version {
-                kind,
-                name,
-                version_id,
-                in_force,
-                body,
-            } = version;
+            let document::Version { kind, name, version_id, in_force, body } = version;
             match kind.parse()? {
                 DocumentKind::Cadence => {
                     let read: anyhow::Result<Cadence> = read(&kind, &name, body);
@@ -93,13 +86,7 @@ impl Rules {
                         }
                     };
                     if in_force {
-                        cadences.insert(
-                            name,
-                            InForce {
-                                version_id,
-                                cadence: Arc::clone(&cadence),
-                            },
-                        );
+                        cadences.insert(name, InForce { version_id, cadence: Arc::clone(&cadence) });
                     }
                     cadence_versions.insert(version_id, cadence);
                 }
@@ -121,6 +108,10 @@ impl Rules {
                 DocumentKind::Retention => retention = Some(read(&kind, &name, body)?),
             }
         }
+        let registry = Registry::compile(&templates).map_err(|problems| {
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            anyhow!("the templates in force cannot be used, apply them again: {first}")
+        })?;
         Ok(Self {
             stamp,
             company: company.ok_or(NoRules)?,
@@ -129,7 +120,7 @@ impl Rules {
             retention: retention.ok_or(NoRules)?,
             cadences,
             cadence_versions,
-            templates,
+            registry,
             template_versions,
             calendars,
             festivals,
@@ -138,26 +129,25 @@ impl Rules {
 
     /// The holidays of a region (the company's where it is unknown); `None` where it has no calendar.
     pub fn holidays(&self, region: Option<&str>) -> Option<&HolidayCalendar> {
-        self.calendars
-            .get(self.gate.calendar(region.unwrap_or(&self.company.region))?)
+        self.calendars.get(self.gate.calendar(region.unwrap_or(&self.company.region))?)
     }
 
-    /// The cadence that leads with this grade enter at once, with its version.
-    pub fn cadence_of_grade(&self, grade: crate::domain::grade::Grade) -> Option<&InForce> {
-        self.cadences
-            .values()
-            .find(|in_force| in_force.cadence.entry.on_grade.contains(&grade))
+    /// The cadence version an enrollment is pinned to.
+    pub fn cadence(&self, version_id: Uuid) -> Option<&Cadence> {
+        self.cadence_versions.get(&version_id).map(Arc::as_ref)
     }
 
-    /// The structure an enrollment is pinned to.
-    pub fn pinned(&self, version_id: Uuid) -> anyhow::Result<&Arc<Cadence>> {
-        self.cadence_versions
-            .get(&version_id)
-            .ok_or_else(|| anyhow!("the cadence version {version_id} is not known"))
+    /// The cadences in force, by name, with their versions.
+    pub fn current(&self) -> impl Iterator<Item = (Uuid, &Cadence)> {
+        self.cadences.values().map(|in_force| (in_force.version_id, in_force.cadence.as_ref()))
+    }
+
+    /// The version of a template in force.
+    pub fn template_version(&self, name: &str) -> Option<Uuid> {
+        self.template_versions.get(name).copied()
     }
 }
 
 fn read<T: DeserializeOwned>(kind: &str, name: &str, body: Value) -> anyhow::Result<T> {
-    serde_json::from_value(body)
-        .with_context(|| format!("the {kind} `{name}` in force cannot be read: apply it again"))
+    serde_json::from_value(body).with_context(|| format!("the {kind} `{name}` in force cannot be read: apply it again"))
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kith::config::problem::nearest;
 use kith::config::source::Source;
-use kith::domain::cadence::{Cadence, Entry, Exit, Step, Subject};
+use kith::domain::cadence::{Cadence, Entry, Exit, People, Step, Subject};
 use kith::domain::condition::Condition;
 use kith::domain::event::EventType;
 use kith::domain::fact::{FACTS, FactType};
@@ -45,6 +45,7 @@ fn around(entry: Entry, steps: Vec<Step>) -> Cadence {
         name: "x".into(),
         title: "x".into(),
         subject,
+        people: People::default(),
         priority: 50,
         entry,
         exit: Exit::default(),
