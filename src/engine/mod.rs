@@ -1,5 +1,6 @@
 //! One use case per file, each a `run_once(&deps, now)` or a verb.
 
+pub mod access;
 pub mod apply;
 pub mod backup;
 pub mod by_hand;

@@ -25,6 +25,7 @@ pub mod purchase;
 pub mod queue;
 pub mod report;
 pub mod sandbox;
+pub mod session;
 pub mod shadow;
 pub mod simulation;
 pub mod staging;
@@ -34,7 +35,9 @@ pub mod story;
 pub mod suppression;
 pub mod tally;
 pub mod task;
+pub mod token;
 pub mod touch;
+pub mod user;
 pub mod audit;
 mod condition;
 
