@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
-#![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
-
 mod audience;
+mod crossing;
 mod flow;
 mod harness;
 mod house;
 mod import;
 mod postgres;
 mod render;
+mod rig;
 mod sms;
 mod smtp;
 mod store;
