@@ -8,6 +8,7 @@
 mod apply;
 mod apply_faults;
 mod audience;
+mod crossing;
 mod flow;
 mod cadences;
 mod harness;
@@ -15,6 +16,7 @@ mod house;
 mod import;
 mod postgres;
 mod render;
+mod rig;
 mod sms;
 mod smtp;
 mod store;
