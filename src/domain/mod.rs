@@ -36,6 +36,7 @@ pub mod pyramid;
 pub mod retention;
 pub mod schedule;
 pub mod segments;
+pub mod sender_domain;
 pub mod shard;
 pub mod span;
 pub mod text;

@@ -6,6 +6,7 @@ pub mod by_hand;
 pub mod care;
 pub mod clear;
 pub mod dispatch;
+pub mod doctor;
 pub mod enroll;
 pub mod explain;
 pub mod import;
