@@ -1,5 +1,9 @@
 //! Ways out: email, SMS and tasks behind the one trait `Channel`.
 
+mod line;
+pub mod sms;
+pub mod smtp;
+
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 

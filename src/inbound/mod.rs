@@ -1,1 +1,3 @@
 //! Ways in: provider payloads become `domain::event::Event`.
+
+pub mod twilio;

@@ -4,5 +4,8 @@ mod harness;
 mod house;
 mod postgres;
 mod render;
+mod sms;
+mod smtp;
 mod store;
 mod templates;
+mod web;

@@ -1,0 +1,146 @@
+//! TLS and AUTH.
+
+use kith::channel::SendOutcome;
+use kith::channel::smtp::{SmtpOptions, TlsMode};
+use kith::sandbox::smtp::{Action, Moment, SmtpSandboxOptions, Stage, TlsIdentity};
+
+use super::{Rig, is_accepted, is_deferred};
+
+fn identity(implicit: bool) -> TlsIdentity {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+    TlsIdentity {
+        certificate_pem: made.cert.pem(),
+        key_pem: made.signing_key.serialize_pem(),
+        implicit,
+    }
+}
+
+async fn rig(identity: &TlsIdentity, tls: TlsMode, trusted: bool) -> Rig {
+    let sandbox = SmtpSandboxOptions {
+        tls: Some(identity.clone()),
+        ..Default::default()
+    };
+    Rig::with(sandbox, |options: &mut SmtpOptions| {
+        options.tls = tls;
+        options.extra_roots_pem = trusted.then(|| identity.certificate_pem.clone());
+    })
+    .await
+}
+
+#[tokio::test]
+async fn checked_tls_carries_mail_to_a_trusted_server_only() {
+    for (mode, implicit) in [(TlsMode::StartTls, false), (TlsMode::Implicit, true)] {
+        let identity = identity(implicit);
+        let trusting = rig(&identity, mode, true).await;
+        for n in 0..3 {
+            assert!(is_accepted(&trusting.send(&format!("m{n}")).await));
+        }
+        assert_eq!(trusting.server.connections(), 1);
+
+        let doubting = rig(&identity, mode, false).await;
+        assert!(is_deferred(&doubting.send("one").await));
+        assert!(doubting.log().await.is_empty());
+        assert!(doubting.channel.probe("main").await.unwrap_err().contains("TLS"));
+    }
+}
+
+#[tokio::test]
+async fn tls_is_never_given_up_silently() {
+    let plain_server = Rig::with(SmtpSandboxOptions::default(), |options| {
+        options.tls = TlsMode::StartTls;
+    })
+    .await;
+    let outcome = plain_server.send("one").await;
+    assert!(
+        matches!(&outcome, SendOutcome::Deferred { why, .. } if why.contains("STARTTLS")),
+        "{outcome:?}"
+    );
+    assert!(plain_server.log().await.is_empty());
+
+    let refusing = rig(&identity(false), TlsMode::StartTls, true).await;
+    refusing.server.behave(|at: &Moment<'_>| match at.stage {
+        Stage::StartTls => Action::reply("454 4.7.0 TLS not available"),
+        _ => Action::Go,
+    });
+    assert!(is_deferred(&refusing.send("one").await));
+    assert!(refusing.log().await.is_empty());
+}
+
+#[tokio::test]
+async fn opportunistic_tls_takes_what_is_offered() {
+    assert!(is_accepted(
+        &rig(&identity(false), TlsMode::Opportunistic, false)
+            .await
+            .send("one")
+            .await
+    ));
+    let plain = Rig::with(SmtpSandboxOptions::default(), |options| {
+        options.tls = TlsMode::Opportunistic;
+    })
+    .await;
+    assert!(is_accepted(&plain.send("one").await));
+}
+
+#[tokio::test]
+async fn bytes_slipped_in_before_the_handshake_end_the_link() {
+    let rig = rig(&identity(false), TlsMode::StartTls, true).await;
+    rig.server.behave(|at: &Moment<'_>| match at.stage {
+        Stage::StartTls => Action::reply("220 go ahead\r\n250 PIPELINING"),
+        _ => Action::Go,
+    });
+    let outcome = rig.send("one").await;
+    assert!(
+        matches!(&outcome, SendOutcome::Deferred { why, .. } if why.contains("PIPELINING")),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn login_by_plain_and_by_login() {
+    for offer in [
+        "250-sandbox\r\n250 AUTH PLAIN LOGIN",
+        "250-sandbox\r\n250 AUTH LOGIN",
+    ] {
+        for (password, right) in [("secret", true), ("mistyped", false)] {
+            let auth = Some(("user".to_owned(), "secret".to_owned()));
+            let rig = Rig::with(
+                SmtpSandboxOptions {
+                    auth,
+                    ..Default::default()
+                },
+                |options| {
+                    options.auth = Some(("user".to_owned(), password.into()));
+                },
+            )
+            .await;
+            rig.server.behave(move |at: &Moment<'_>| {
+                if at.stage == Stage::Ehlo {
+                    Action::reply(offer)
+                } else {
+                    Action::Go
+                }
+            });
+            let outcome = rig.send("one").await;
+            // A wrong password is the account's fault: the mail waits for a right one.
+            assert!(
+                if right {
+                    is_accepted(&outcome)
+                } else {
+                    is_deferred(&outcome)
+                },
+                "{outcome:?}"
+            );
+            assert!(!format!("{outcome:?}").contains(password));
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_login_where_the_server_offers_none() {
+    let rig = Rig::with(SmtpSandboxOptions::default(), |options| {
+        options.auth = Some(("user".to_owned(), "secret".into()));
+    })
+    .await;
+    assert!(is_deferred(&rig.send("one").await));
+    assert!(rig.log().await.is_empty());
+}
