@@ -18,14 +18,22 @@ pub mod grievance;
 pub mod lead;
 pub mod link;
 pub mod outcome;
+pub mod owner;
 pub mod partition;
+pub mod person;
 pub mod purchase;
 pub mod queue;
+pub mod recipient;
+pub mod sandbox;
+pub mod session;
 pub mod staging;
 pub mod standing;
 pub mod suppression;
 pub mod task;
+pub mod today;
+pub mod token;
 pub mod touch;
+pub mod user;
 
 use std::time::Duration;
 
