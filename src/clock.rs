@@ -4,6 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
+/// Somebody tried to move the machine's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is the system's clock; only a manual clock can be moved")]
+pub struct NotManual;
+
 /// Where `now` comes from. Clones of a manual clock move together.
 #[derive(Debug, Clone)]
 pub enum Clock {
@@ -29,22 +34,22 @@ impl Clock {
         }
     }
 
-    /// Puts a manual clock to an instant, back in time too. False, and nothing done, for the system's clock.
-    pub fn set(&self, to: DateTime<Utc>) -> bool {
+    /// Puts a manual clock to an instant, back in time too.
+    pub fn set(&self, to: DateTime<Utc>) -> Result<(), NotManual> {
         self.change(|at| *at = to_micros(to))
     }
 
-    /// Moves a manual clock on. False, and nothing done, for the system's clock.
-    pub fn advance(&self, by: TimeDelta) -> bool {
+    /// Moves a manual clock on.
+    pub fn advance(&self, by: TimeDelta) -> Result<(), NotManual> {
         self.change(|at| *at = to_micros(*at + by))
     }
 
-    fn change(&self, change: impl FnOnce(&mut DateTime<Utc>)) -> bool {
+    fn change(&self, change: impl FnOnce(&mut DateTime<Utc>)) -> Result<(), NotManual> {
         match self {
-            Self::System => false,
+            Self::System => Err(NotManual),
             Self::Manual(at) => {
                 change(&mut at.lock().unwrap_or_else(PoisonError::into_inner));
-                true
+                Ok(())
             }
         }
     }
@@ -66,9 +71,9 @@ mod tests {
     fn clones_of_a_manual_clock_move_together() {
         let clock = Clock::manual(at("2027-01-01T00:00:00Z"));
         let twin = clock.clone();
-        assert!(clock.advance(TimeDelta::days(1)));
+        clock.advance(TimeDelta::days(1)).unwrap();
         assert_eq!(twin.now(), at("2027-01-02T00:00:00Z"));
-        assert!(twin.set(at("2026-12-31T00:00:00.0000019Z")));
+        twin.set(at("2026-12-31T00:00:00.0000019Z")).unwrap();
         assert_eq!(clock.now(), at("2026-12-31T00:00:00.000001Z"));
     }
 
@@ -76,7 +81,8 @@ mod tests {
     fn the_system_clock_cannot_be_moved() {
         let clock = Clock::System;
         let before = clock.now();
-        assert!(!clock.advance(TimeDelta::days(365)) && !clock.set(before - TimeDelta::days(365)));
+        assert_eq!(clock.advance(TimeDelta::days(365)), Err(NotManual));
+        assert_eq!(clock.set(before - TimeDelta::days(365)), Err(NotManual));
         assert!(clock.now() >= before && clock.now() < before + TimeDelta::hours(1));
     }
 }

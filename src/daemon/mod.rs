@@ -1,1 +1,111 @@
 //! The one loop shape, roles, incarnation and heartbeat.
+
+pub mod lease;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio_util::sync::CancellationToken;
+
+use self::lease::Lease;
+use crate::engine::dispatch::Dispatcher;
+use crate::engine::{Deps, care, enroll, plan, regrade, retier, sweep};
+use crate::store::daemon;
+
+/// How long the flow waits when there was nothing to do: the most that a touch made due then waits to be handed over.
+const FLOW_PAUSE: Duration = Duration::from_millis(250);
+/// How often calendars, schedules and the work of the dead are looked at.
+const ROUND_PAUSE: Duration = Duration::from_secs(2);
+/// The longest pause after failures.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Runs until `stop`, then drains: nothing more is claimed, what has begun is finished, the incarnation leaves.
+pub async fn run(deps: Arc<Deps>, stop: CancellationToken) -> Result<()> {
+    let lease = Lease::hold(deps.clone());
+    let flow = tokio::spawn(flow(deps.clone(), lease.clone(), stop.clone()));
+    let rounds = tokio::spawn(rounds(deps.clone(), lease.clone(), stop.clone()));
+    stop.cancelled().await;
+    let (flow, rounds) = tokio::join!(flow, rounds);
+    lease.end().await;
+    let mut conn = deps.pool.acquire().await?;
+    daemon::leave(&mut conn, deps.incarnation()).await?;
+    flow?;
+    rounds?;
+    tracing::info!("stopped in order");
+    Ok(())
+}
+
+/// Regrade, plan and dispatch: what makes a response or a due time into a message.
+async fn flow(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    let mut failures = 0;
+    while !stop.is_cancelled() {
+        let again = if lease.may_claim() {
+            match once(&deps, &mut dispatcher).await {
+                Ok(again) => {
+                    failures = 0;
+                    again
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(%error, failures, "a round of the flow failed");
+                    false
+                }
+            }
+        } else {
+            false
+        };
+        if !again {
+            pause(FLOW_PAUSE, failures, &stop).await;
+        }
+    }
+    tracing::info!(attempts = dispatcher.under_way(), "draining");
+    dispatcher.drain().await;
+}
+
+async fn once(deps: &Arc<Deps>, dispatcher: &mut Dispatcher) -> Result<bool> {
+    let now = deps.clock.now();
+    let graded = regrade::run_once(deps, now).await?;
+    let planned = plan::run_once(deps, now).await?;
+    let sent = dispatcher.run_once(now).await?;
+    Ok(graded.more || planned.more || sent.more || planned.done > 0)
+}
+
+/// Schedules, dates, standings, and the work of the dead.
+async fn rounds(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
+    let mut failures = 0;
+    while !stop.is_cancelled() {
+        if lease.may_claim() {
+            match round(&deps).await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(%error, failures, "a round of the calendar failed");
+                }
+            }
+        }
+        pause(ROUND_PAUSE, failures, &stop).await;
+    }
+}
+
+async fn round(deps: &Deps) -> Result<()> {
+    let now = deps.clock.now();
+    if deps.refresh_rules().await? {
+        tracing::info!("new rules are in force");
+        enroll::catch_up(deps, now).await?;
+    }
+    sweep::run_once(deps, now).await?;
+    retier::run_once(deps, now).await?;
+    while care::run_once(deps, now).await?.more {}
+    enroll::by_schedule(deps, now).await?;
+    Ok(())
+}
+
+async fn pause(usual: Duration, failures: u32, stop: &CancellationToken) {
+    let pause = (usual * 2u32.saturating_pow(failures.min(8))).min(LONGEST_PAUSE).max(usual);
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        () = stop.cancelled() => {}
+    }
+}

@@ -14,6 +14,7 @@ pub struct AddressHash([u8; 16]);
 
 impl AddressHash {
     /// The bytes, as stored.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -31,16 +32,19 @@ pub struct AddressKey(hmac::Key);
 
 impl AddressKey {
     /// A key from its secret bytes.
+    #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
     /// The hash of an email address, without regard to case.
+    #[must_use]
     pub fn email(&self, address: &EmailAddress) -> AddressHash {
         self.hash(address.norm().as_bytes())
     }
 
     /// The hash of a phone number.
+    #[must_use]
     pub fn phone(&self, number: &PhoneNumber) -> AddressHash {
         self.hash(number.as_str().as_bytes())
     }

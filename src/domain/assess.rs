@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use super::evidence::Evidence;
 use super::factor::{Factor, Setting};
-use super::fold::{Factors, end_of, fold, start_of};
+use super::fold::{end_of, fold, start_of};
 use super::grade::{Grade, Situation};
 use super::grading::GradingRules;
+use super::known::Factors;
 use super::matrix::Row;
 
 /// What the owner has to find out.
@@ -42,6 +43,31 @@ pub struct Assessment {
     pub because: Vec<Uuid>,
     /// The earliest later instant at which time alone could change the result; `None` = time changes nothing.
     pub next_change_at: Option<DateTime<Utc>>,
+}
+
+impl Assessment {
+    /// The reasons in one line: who asserts the grade, or the factors with their values; then what costs the next one.
+    pub fn reason(&self) -> String {
+        let standing = self.factors.assertion.as_ref().filter(|_| self.asserted);
+        let text = match standing {
+            Some(assertion) => format!("asserted by {}", assertion.source),
+            None if self.grade.is_none() => "no factor recorded".to_owned(),
+            None => {
+                let decides = |f: &Factor| f.is_flag() || f.is_level() || *f == Factor::ExpectedClose;
+                let said = self.factors.iter().filter(|(f, _)| decides(f));
+                said.map(|(f, known)| format!("{f} {}", known.setting))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            }
+        };
+        match self.grade.and_then(Grade::next_better) {
+            Some(next) if !self.missing.is_empty() => {
+                let names: Vec<_> = self.missing.iter().map(|f| f.as_str()).collect();
+                format!("{text}; {next} lacks {}", names.join(", "))
+            }
+            _ => text,
+        }
+    }
 }
 
 /// Folds and assesses at once.
@@ -246,3 +272,6 @@ impl Table<'_> {
         windows.chain(end_of(date)).filter(|at| *at > now).min()
     }
 }
+
+#[cfg(test)]
+mod tests;

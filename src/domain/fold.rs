@@ -3,101 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Days, Duration, Months, NaiveDate, NaiveTime, Utc};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::evidence::{Evidence, EvidenceKind, Outcome, Source, Step};
+use super::evidence::{Evidence, EvidenceKind, Source, Step};
 use super::factor::{Factor, Level, Setting};
 use super::grade::{Grade, Situation};
 use super::grading::GradingRules;
+use super::known::{Assertion, Factors, Known};
 use super::matrix::Row;
 use super::pressure::Pressure;
-
-/// What is known about one factor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
-    /// Factor and value.
-    #[serde(flatten)]
-    pub setting: Setting,
-    /// The evidence that made it, the oldest first.
-    pub because: Vec<Uuid>,
-    /// Nobody said so: it is the least a lead of the asserted grade must have.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub assumed: bool,
-}
-
-/// A grade given from outside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Assertion {
-    /// The grade.
-    pub grade: Grade,
-    /// The evidence that says so.
-    pub id: Uuid,
-    /// When it was said.
-    pub at: DateTime<Utc>,
-    /// Who says so.
-    pub source: Source,
-    /// Later evidence moved a factor, so the factors decide again.
-    pub overtaken: bool,
-    expires: Option<DateTime<Utc>>,
-}
-
-/// What is known about a lead at one instant.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Factors {
-    known: BTreeMap<Factor, Known>,
-    /// The newest asserted grade that has not expired.
-    pub assertion: Option<Assertion>,
-    /// How and when the lead ended; it is seen as of then.
-    pub closed: Option<(Outcome, DateTime<Utc>)>,
-    /// The last sign of life.
-    pub heard_at: Option<DateTime<Utc>>,
-    /// The earliest instant at which time alone changes a factor or lets the assertion expire.
-    pub next_change_at: Option<DateTime<Utc>>,
-}
-
-impl Factors {
-    /// What is known about `factor`.
-    pub fn get(&self, factor: Factor) -> Option<&Known> {
-        self.known.get(&factor)
-    }
-
-    /// The value of `factor`.
-    pub fn setting(&self, factor: Factor) -> Option<&Setting> {
-        self.known.get(&factor).map(|known| &known.setting)
-    }
-
-    /// Everything known, in the order of the matrix.
-    pub fn iter(&self) -> impl Iterator<Item = (Factor, &Known)> {
-        self.known.iter().map(|(factor, known)| (*factor, known))
-    }
-
-    /// The expected close.
-    pub fn expected_close(&self) -> Option<NaiveDate> {
-        self.setting(Factor::ExpectedClose).and_then(Setting::date)
-    }
-
-    /// When the matter waited for is expected to be done.
-    pub fn expected_on(&self) -> Option<NaiveDate> {
-        self.setting(Factor::ExpectedOn).and_then(Setting::date)
-    }
-
-    /// The matter waited for.
-    pub fn waiting_for(&self) -> Option<&str> {
-        match self.setting(Factor::WaitingFor) {
-            Some(Setting::WaitingFor(text)) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// The owner's estimate in percent.
-    pub fn likelihood(&self) -> Option<u8> {
-        match self.setting(Factor::Likelihood) {
-            Some(Setting::Likelihood(percent)) => Some(*percent),
-            _ => None,
-        }
-    }
-}
 
 /// Folds evidence into factors as of `now`. Order and duplicates of the evidence do not matter; evidence later than
 /// `now` waits. A closed lead is seen as of its end. Dates are days in UTC.
@@ -156,6 +70,8 @@ struct Lead<'a> {
     rows: &'a [Row],
     tracks: BTreeMap<Factor, Track>,
     assertion: Option<Assertion>,
+    /// When the first assertion expires, overlaid by a later one or not: without it the others may count differently.
+    expiry: Option<DateTime<Utc>>,
     heard_at: Option<DateTime<Utc>>,
     /// Until when what responses raised is held, and what they lowered.
     hold_up: Option<DateTime<Utc>>,
@@ -182,6 +98,7 @@ impl<'a> Lead<'a> {
             rows,
             tracks: BTreeMap::new(),
             assertion: None,
+            expiry: None,
             heard_at: None,
             hold_up: None,
             hold_down: None,
@@ -206,6 +123,7 @@ impl<'a> Lead<'a> {
                 ..
             } => {
                 if expires.is_none_or(|until| until > as_of) {
+                    self.expiry = [self.expiry, *expires].into_iter().flatten().min();
                     self.assert(e, *grade, source, *expires);
                 }
             }
@@ -451,12 +369,11 @@ impl<'a> Lead<'a> {
             .min();
         let not_before =
             |at: Option<DateTime<Utc>>, hold: Option<DateTime<Utc>>| at.max(hold.filter(|_| at.is_some()));
-        let expiry = self.assertion.as_ref().and_then(|a| a.expires);
         let changes = [
             not_before(up, self.hold_up),
             not_before(down, self.hold_down),
             not_before(self.next_drop(now), self.hold_up),
-            expiry,
+            self.expiry,
         ];
         changes.into_iter().flatten().filter(|at| *at > now).min()
     }
@@ -503,3 +420,6 @@ pub(super) fn start_of(day: NaiveDate) -> DateTime<Utc> {
 pub(super) fn end_of(day: NaiveDate) -> Option<DateTime<Utc>> {
     day.checked_add_days(Days::new(1)).map(start_of)
 }
+
+#[cfg(test)]
+mod tests;

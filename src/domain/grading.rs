@@ -325,3 +325,6 @@ impl GradingRules {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

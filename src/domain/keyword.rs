@@ -81,6 +81,8 @@ const STOP_WITHIN: &[&str] = &[
     "不要再發",
     "別再發",
 ];
+/// Before those words they mean the contrary.
+const DENIALS: &[&str] = &["不", "没", "沒", "没有", "沒有", "未"];
 /// A sentence longer than this talks about something.
 const SENTENCE: usize = 16;
 
@@ -120,11 +122,11 @@ pub fn keyword(text: &str, region: Option<&str>) -> Option<Keyword> {
     }
 }
 
-/// Whether a sentence holds the words and does not deny them ("不退订").
+/// Whether a sentence holds the words and does not deny them ("不退订", "没有退订").
 fn wants(sentence: &str, stop: &str) -> bool {
     sentence
         .find(stop)
-        .is_some_and(|at| !sentence[..at].ends_with(['不', '没', '沒', '未', '别', '別']))
+        .is_some_and(|at| !DENIALS.iter().any(|denial| sentence[..at].ends_with(denial)))
 }
 
 /// Full-width letters, digits and marks as their ASCII twins.

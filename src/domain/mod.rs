@@ -21,6 +21,7 @@ pub mod id;
 pub mod keyword;
 pub mod locale;
 pub mod lunar;
+pub mod known;
 pub mod matrix;
 pub mod moment;
 pub mod occurrence;

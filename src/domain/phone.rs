@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use phonenumber::metadata::{DATABASE, Descriptor, Descriptors, Metadata};
 use phonenumber::{Mode, country};
 
 use super::text::{Malformed, serde_as_text};
@@ -28,16 +29,24 @@ impl PhoneNumber {
         if text.len() > MAX_TEXT {
             return Err(Malformed::new("the phone number is too long"));
         }
-        let number = phonenumber::parse(id, text).map_err(|_| {
-            Malformed::new(match region {
-                Some(region) => format!("not a phone number of {region} nor one with +"),
-                None => "not a phone number: without a region it needs + and the country code".to_owned(),
-            })
-        })?;
-        if !number.is_valid() {
-            return Err(Malformed::new("no such phone number can have been assigned"));
-        }
-        let region = number.country().id();
+        let known = |number: &phonenumber::PhoneNumber| plan(number).is_some();
+        let number = match read(text, id) {
+            Ok(number) if known(&number) => number,
+            // A national number may begin with the digits of its own country code (Rwanda's 250 123 456).
+            first => id
+                .and_then(|id| with_country_code(text, id))
+                .filter(known)
+                .ok_or_else(|| {
+                    Malformed::new(match (first, region) {
+                        (Ok(_), _) => "no such phone number can have been assigned".to_owned(),
+                        (Err(_), Some(region)) => format!("not a phone number of {region} nor one with +"),
+                        (Err(_), None) => {
+                            "not a phone number: without a region it needs + and the country code".to_owned()
+                        }
+                    })
+                })?,
+        };
+        let region = plan(&number).and_then(|plan| plan.id().parse().ok());
         Ok(Self {
             text: number.format().mode(Mode::E164).to_string(),
             region,
@@ -61,6 +70,81 @@ fn region_id(region: &str) -> Result<country::Id, Malformed> {
         .to_ascii_uppercase()
         .parse()
         .map_err(|_| Malformed::new(format!("{region:?} is not a region with telephone numbers")))
+}
+
+/// The text read in a region. A number written for calls from abroad is read without it: the library would strip
+/// the region's own trunk prefix from the foreign number (the 1 of a Chinese mobile for a reader in the US).
+fn read(
+    text: &str,
+    region: Option<country::Id>,
+) -> Result<phonenumber::PhoneNumber, phonenumber::ParseError> {
+    if text.contains(['+', '\u{ff0b}']) {
+        return phonenumber::parse(None, text);
+    }
+    let number = phonenumber::parse(region, text)?;
+    let exit = region.and_then(|region| DATABASE.by_id(region.as_ref())?.international_prefix());
+    if let (country::Source::Idd, Some(exit)) = (number.code().source(), exit) {
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        if let Some(code) = exit.find(&digits).filter(|code| code.start() == 0) {
+            return phonenumber::parse(None, format!("+{}", &digits[code.end()..]));
+        }
+    }
+    Ok(number)
+}
+
+/// The text read as what follows the country code of a region.
+fn with_country_code(text: &str, region: country::Id) -> Option<phonenumber::PhoneNumber> {
+    let code = DATABASE.by_id(region.as_ref())?.country_code();
+    if text.contains('+') {
+        return None;
+    }
+    phonenumber::parse(None, format!("+{code}{text}")).ok()
+}
+
+/// The plan of the region that the number belongs to: one of those sharing its country code, with a range that the
+/// whole number fits. (The library's own check is content when the number begins like one of a range, and it loses
+/// the leading noughts of Italian numbers.)
+fn plan(number: &phonenumber::PhoneNumber) -> Option<&'static Metadata> {
+    let national = number.national().to_string();
+    let plans = DATABASE.by_code(&number.code().value())?;
+    plans.into_iter().find(|plan| {
+        let begins = |digits: &str| {
+            plan.leading_digits()
+                .is_none_or(|p| p.find(digits).is_some_and(|m| m.start() == 0))
+        };
+        begins(&national) && is_assignable(plan.descriptors(), &national)
+    })
+}
+
+fn is_assignable(plan: &Descriptors, national: &str) -> bool {
+    let kinds = [
+        plan.fixed_line(),
+        plan.mobile(),
+        plan.toll_free(),
+        plan.premium_rate(),
+        plan.shared_cost(),
+        plan.voip(),
+        plan.personal_number(),
+        plan.pager(),
+        plan.uan(),
+        plan.voicemail(),
+    ];
+    plan.general().is_match(national) && kinds.into_iter().flatten().any(|range| fits(range, national))
+}
+
+fn fits(range: &Descriptor, national: &str) -> bool {
+    if !range.is_match(national) {
+        return false;
+    }
+    let pattern = range.national_number();
+    if pattern
+        .find(national)
+        .is_some_and(|found| found.end() == national.len())
+    {
+        return true;
+    }
+    // The first alternative that matched was too short, another one may fit; rare enough to build the pattern anew.
+    regex::Regex::new(&format!("(?x)^(?:{})$", pattern.as_str())).is_ok_and(|whole| whole.is_match(national))
 }
 
 impl FromStr for PhoneNumber {
@@ -100,7 +184,16 @@ mod tests {
         assert_eq!(PhoneNumber::parse("+86 138-0013-8000", None).unwrap(), cn);
         assert_eq!(PhoneNumber::parse("+86 138-0013-8000", Some("US")).unwrap(), cn);
         assert_eq!(
-            PhoneNumber::parse("(0)30 901820", Some("DE")).unwrap().as_str(),
+            PhoneNumber::parse("011 86 138 0013 8000", Some("US")).unwrap(),
+            cn
+        );
+        assert_eq!(PhoneNumber::parse("0086 138 0013 8000", Some("DE")).unwrap(), cn);
+        assert_eq!(
+            PhoneNumber::parse("+39 02 1234 5678", None).unwrap().region(),
+            Some("IT")
+        );
+        assert_eq!(
+            PhoneNumber::parse("030 901820", Some("DE")).unwrap().as_str(),
             "+4930901820"
         );
     }

@@ -117,7 +117,9 @@ impl PyramidReport {
             }
         }
         let mut whole = Sum::default();
-        sums.iter().for_each(|sum| whole.add(sum));
+        for sum in &sums {
+            whole.add(sum);
+        }
         whole.profit -= unallocated_cost;
         let shares = percents(&sums.map(|sum| Decimal::from(sum.customers)));
         let revenue_shares = percents(&sums.map(|sum| sum.revenue));

@@ -46,7 +46,7 @@ pub struct Segments {
     pub count: usize,
     /// Septets or UTF-16 units of the text itself.
     pub units: usize,
-    /// Characters as a reader counts them.
+    /// Characters as calculators show them: septets in GSM-7, in UCS-2 what a reader takes for one.
     pub characters: usize,
 }
 
@@ -80,6 +80,11 @@ pub fn segments(text: &str) -> Segments {
     };
     let widths: Vec<usize> = text.graphemes(true).map(width).collect();
     let units = widths.iter().sum();
+    let characters = if encoding == Encoding::Gsm7 {
+        units
+    } else {
+        widths.len()
+    };
     let count = if units <= encoding.alone() {
         usize::from(units > 0)
     } else {
@@ -89,7 +94,7 @@ pub fn segments(text: &str) -> Segments {
         encoding,
         count,
         units,
-        characters: widths.len(),
+        characters,
     }
 }
 
@@ -97,7 +102,7 @@ pub fn segments(text: &str) -> Segments {
 fn packed(widths: &[usize], room: usize) -> usize {
     let (mut count, mut used) = (1, 0);
     for &width in widths {
-        if used + width > room {
+        if used > 0 && used + width > room {
             count += 1;
             used = 0;
         }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 pub const SHARDS: u128 = 1024;
 
 /// The shard of an account, 0 to 1023. All bits count, for parts of an id tell only its time or its maker.
+#[must_use]
 pub fn shard_of(account: Uuid) -> i16 {
     // The finishing steps of MurmurHash3 (public domain) over both halves.
     let id = account.as_u128();

@@ -179,7 +179,7 @@ impl Shares {
     pub fn check(&self) -> Result<(), PyramidError> {
         let parts = [self.vip, self.key, self.normal];
         let whole: Decimal = parts.iter().sum();
-        if parts.iter().any(|p| p.is_sign_negative()) || whole > Decimal::ONE_HUNDRED {
+        if parts.iter().any(Decimal::is_sign_negative) || whole > Decimal::ONE_HUNDRED {
             return Err(PyramidError::Shares);
         }
         Ok(())
@@ -190,9 +190,9 @@ impl Shares {
 /// is *over* the boundary ("over 58,900" is VIP; 58,900 itself closes the band of key, 19,000-58,900).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boundaries {
-    vip_over: Decimal,
-    key_over: Decimal,
-    normal_over: Decimal,
+    vip: Decimal,
+    key: Decimal,
+    normal: Decimal,
 }
 
 impl Boundaries {
@@ -200,9 +200,9 @@ impl Boundaries {
     pub fn new(vip_over: Decimal, key_over: Decimal, normal_over: Decimal) -> Result<Self, PyramidError> {
         let sink = vip_over >= key_over && key_over >= normal_over && normal_over >= Decimal::ZERO;
         sink.then_some(Self {
-            vip_over,
-            key_over,
-            normal_over,
+            vip: vip_over,
+            key: key_over,
+            normal: normal_over,
         })
         .ok_or(PyramidError::Boundaries)
     }
@@ -210,9 +210,9 @@ impl Boundaries {
     /// The amount over which `tier` begins; for small that is nothing.
     pub fn over(&self, tier: Tier) -> Decimal {
         match tier {
-            Tier::Vip => self.vip_over,
-            Tier::Key => self.key_over,
-            Tier::Normal => self.normal_over,
+            Tier::Vip => self.vip,
+            Tier::Key => self.key,
+            Tier::Normal => self.normal,
             Tier::Small => Decimal::ZERO,
         }
     }
@@ -245,17 +245,20 @@ pub fn cut_by_share(amounts: &[Decimal], shares: &Shares) -> Option<Boundaries> 
             .unwrap_or(Decimal::ZERO)
     };
     Some(Boundaries {
-        vip_over: boundary(shares.vip),
-        key_over: boundary(shares.vip + shares.key),
-        normal_over: boundary(shares.vip + shares.key + shares.normal),
+        vip: boundary(shares.vip),
+        key: boundary(shares.vip + shares.key),
+        normal: boundary(shares.vip + shares.key + shares.normal),
     })
 }
+
+/// From and to; `None` = not known at that date.
+pub type Way = (Option<Standing>, Option<Standing>);
 
 /// Who moved from where to where between two dates, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Movement<K> {
-    /// From and to, with those who went that way, the ones who stayed too. `None` = not known at that date.
-    pub cells: BTreeMap<(Option<Standing>, Option<Standing>), Vec<K>>,
+    /// Those who went each way, the ones who stayed too.
+    pub cells: BTreeMap<Way, Vec<K>>,
 }
 
 /// Compares two dates; the boundaries must be the same on both.
@@ -284,14 +287,11 @@ impl<K> Movement<K> {
 
     /// How many more (or fewer) stand at `standing` after than before.
     pub fn net(&self, standing: Standing) -> i64 {
-        let sum = |side: fn(&(Option<Standing>, Option<Standing>)) -> Option<Standing>| -> i64 {
-            self.cells
-                .iter()
-                .filter(|(way, _)| side(way) == Some(standing))
-                .map(|(_, who)| who.len() as i64)
-                .sum()
+        let here = Some(standing);
+        let change = |((from, to), who): (&Way, &Vec<K>)| {
+            (i64::from(*to == here) - i64::from(*from == here)) * who.len() as i64
         };
-        sum(|way| way.1) - sum(|way| way.0)
+        self.cells.iter().map(change).sum()
     }
 
     /// Who went up.

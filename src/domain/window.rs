@@ -68,7 +68,8 @@ pub fn next_open(
         .filter(|date| window.opens_on(*date, calendar))
     {
         let (opens, closes) = window.hours_on(date, zone);
-        if now < closes {
+        // A gap may leave nothing of the window.
+        if now < closes && opens < closes {
             return now.max(opens);
         }
     }

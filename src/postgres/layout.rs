@@ -65,9 +65,15 @@ impl Layout {
         Ok(())
     }
 
-    /// Makes the socket's directory, private to the account.
+    /// Makes the socket's directory, private to the account. Ask only while no server runs on the data.
     pub fn make_run(&self, account: &Account) -> Result<(), PostgresError> {
-        make_private(&self.run, account)
+        make_private(&self.run, account)?;
+        // A killed server leaves its socket behind, and its number may be somebody else's process by now.
+        for entry in fs::read_dir(&self.run).map_err(file("read", &self.run))? {
+            let path = entry.map_err(file("read", &self.run))?.path();
+            fs::remove_file(&path).map_err(file("remove", &path))?;
+        }
+        Ok(())
     }
 
     /// Makes an empty directory for `initdb`, over the remains of one that was interrupted.
@@ -191,11 +197,12 @@ fn run_dir(base: &Path) -> PathBuf {
         return run;
     }
     let hash = digest::digest(&digest::SHA256, base.as_os_str().as_bytes());
-    let name: String = hash.as_ref()[..8]
+    let name = hash
+        .as_ref()
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    PathBuf::from("/tmp").join(format!("kith-{name}"))
+        .take(8)
+        .fold(0, |number: u64, &byte| number << 8 | u64::from(byte));
+    PathBuf::from("/tmp").join(format!("kith-{name:016x}"))
 }
 
 fn make_private(dir: &Path, account: &Account) -> Result<(), PostgresError> {

@@ -28,7 +28,7 @@ use layout::Layout;
 use server::Server;
 
 const DATABASE: &str = "kith";
-const LOCK_PATIENCE: Duration = Duration::from_secs(180);
+const LOCK_PATIENCE: Duration = Duration::from_mins(3);
 
 /// How to run the embedded server.
 #[derive(Debug, Clone, Default)]

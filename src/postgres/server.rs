@@ -20,7 +20,7 @@ const PORT: u16 = 5432; // only a part of the socket's name: no TCP port is open
 const POLL: Duration = Duration::from_millis(10);
 /// How long a server may be silent. One that says that it is starting up (recovery) has all the time it needs.
 const SILENCE: Duration = Duration::from_secs(30);
-const STOP_PATIENCE: Duration = Duration::from_secs(120);
+const STOP_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Settings of every server, before the caller's. Errors are logged without values, which may be personal data.
 const SETTINGS: &[(&str, &str)] = &[

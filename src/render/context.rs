@@ -233,6 +233,7 @@ pub const OPEN: &str = "contact.attr";
 
 impl RenderContext {
     /// A person with every fact known, for checks, previews without a contact and the examples of the reference.
+    #[must_use]
     pub fn sample() -> Self {
         let day = |month, day| NaiveDate::from_ymd_opt(2027, month, day);
         let text = |text: &str| Some(text.to_owned());

@@ -65,11 +65,13 @@ impl Data {
     }
 
     /// The data as JSON.
+    #[must_use]
     pub fn value(&self) -> &Value {
         &self.0
     }
 
     /// The data as JSON, given away.
+    #[must_use]
     pub fn into_value(self) -> Value {
         self.0
     }

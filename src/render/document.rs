@@ -34,6 +34,7 @@ pub fn link(html: &str, own: &[&str], maker: &dyn LinkMaker) -> String {
 }
 
 /// Puts an image of one point before the end of the body.
+#[must_use]
 pub fn with_pixel(html: &str, address: &str) -> String {
     let image = format!(
         "<img src=\"{}\" width=\"1\" height=\"1\" alt=\"\" style=\"display:block;border:0;width:1px;height:1px\">",
@@ -84,7 +85,7 @@ fn anchor(markup: &str, own: &[&str], maker: &dyn LinkMaker) -> String {
             ("href", Fate::Becomes(address)) => address,
             _ => value,
         };
-        out.push_str(&format!(" {name}=\"{}\"", attribute(value)));
+        out.extend([" ", name.as_str(), "=\"", &attribute(value), "\""]);
     }
     out.push('>');
     out

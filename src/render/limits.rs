@@ -37,6 +37,7 @@ pub struct Capped {
 
 impl Capped {
     /// An empty writer for at most `limit` bytes.
+    #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(limit.min(8 * 1024)),
@@ -50,6 +51,7 @@ impl Capped {
     }
 
     /// Whether an error came from a full writer.
+    #[must_use]
     pub fn is_full(error: &io::Error) -> bool {
         error.kind() == io::ErrorKind::FileTooLarge
     }

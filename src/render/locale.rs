@@ -19,29 +19,32 @@ pub fn choose<'a>(
     })
 }
 
-/// The exact tag, else the same language and script without a region.
+/// The exact tag, else the same language in the same script, one without a region first.
 pub fn nearest<'a>(wanted: &str, available: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let exact = parse(wanted)?;
     let own = writing(wanted)?;
-    let mut same = None;
+    let mut same: Option<(bool, &str)> = None;
     for tag in available {
         let Some(candidate) = parse(tag) else { continue };
         if candidate.id == exact.id {
             return Some(tag);
         }
-        if candidate.id.region.is_none() && writing(tag).as_ref() == Some(&own) {
-            same = Some(tag);
+        let regional = candidate.id.region.is_some();
+        if writing(tag).as_ref() == Some(&own) && same.is_none_or(|(held, _)| held && !regional) {
+            same = Some((regional, tag));
         }
     }
-    same
+    same.map(|(_, tag)| tag)
 }
 
 /// Whether two tags name one language in one script.
+#[must_use]
 pub fn same_writing(one: &str, other: &str) -> bool {
     matches!((writing(one), writing(other)), (Some(one), Some(other)) if one == other)
 }
 
 /// Whether a tag can be read at all.
+#[must_use]
 pub fn is_tag(tag: &str) -> bool {
     parse(tag).is_some_and(|locale| !locale.id.language.is_unknown())
 }
@@ -80,7 +83,8 @@ mod tests {
         assert_eq!(choose("zh", "en", SHIPPED), Some("zh-Hans"));
         assert_eq!(choose("zh_SG", "en", SHIPPED), Some("zh-Hans"));
         assert_eq!(choose("en-GB", "en", ["en", "en-GB"]), Some("en-GB"));
-        assert_eq!(choose("en-AU", "zh-Hans", ["en-GB", "zh-Hans"]), Some("zh-Hans"));
+        assert_eq!(choose("en-AU", "zh-Hans", ["en-GB", "zh-Hans"]), Some("en-GB"));
+        assert_eq!(choose("en-AU", "zh-Hans", ["en-GB", "en"]), Some("en"));
     }
 
     #[test]

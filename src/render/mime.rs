@@ -115,13 +115,12 @@ pub fn build_email(words: &RenderedEmail, envelope: &Envelope) -> Result<Vec<u8>
 /// A boundary that belongs to the message, not to the attempt.
 fn boundary(message_id: &str) -> String {
     let hash = digest(&SHA256, message_id.as_bytes());
-    let hex: String = hash
+    let seed = hash
         .as_ref()
         .iter()
         .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("=_{hex}")
+        .fold(0_u128, |seed, byte| seed << 8 | u128::from(*byte));
+    format!("=_{seed:032x}")
 }
 
 fn mailbox(field: &'static str, name: Option<&str>, address: &str) -> Result<Mailbox, MimeError> {

@@ -4,6 +4,7 @@
 //! every rule of the language and compiles it, or says where it is wrong. [`render`] makes one message of it for one
 //! person, and [`build_email`] makes the bytes of a mail. `docs/templates.md` is the reference for authors.
 
+mod compile;
 pub mod context;
 pub mod data;
 pub mod document;

@@ -15,6 +15,7 @@ pub fn from_html(html: &str) -> Result<String, html2text::Error> {
 }
 
 /// No blanks at line ends, never two empty lines together, one line end at the end.
+#[must_use]
 pub fn tidy(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut empty = 0;

@@ -1,39 +1,36 @@
-//! The compiled templates: every rule checked once, then rendered as often as wanted.
+//! The compiled templates: what they hold, and how one part is rendered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use handlebars::{Handlebars, JsonValue, RenderErrorReason};
 
 use super::{
-    context::RenderContext,
-    data::Data,
-    format,
+    context::OPEN,
     limits::{self, Capped},
-    lint, locale,
+    locale,
     message::{Medium, RenderError},
     problem::{Problem, nearest},
-    source::{PARTS, TemplateSet},
-    walk::{self, Findings, Parsed},
+    walk::Findings,
 };
 
 /// All templates, compiled, by language.
 pub struct Registry {
-    languages: BTreeMap<String, Language>,
-    templates: BTreeMap<String, BTreeMap<String, Compiled>>,
+    pub(super) languages: BTreeMap<String, Language>,
+    pub(super) templates: BTreeMap<String, BTreeMap<String, Compiled>>,
 }
 
 /// The two engines of one language, with that language's partials.
-struct Language {
-    html: Handlebars<'static>,
-    text: Handlebars<'static>,
+pub(super) struct Language {
+    pub(super) html: Handlebars<'static>,
+    pub(super) text: Handlebars<'static>,
 }
 
 /// What is known of one template in one language.
 #[derive(Default)]
-struct Compiled {
-    parts: BTreeSet<&'static str>,
-    layout: Option<String>,
-    uses: BTreeMap<&'static str, Findings>,
+pub(super) struct Compiled {
+    pub(super) parts: BTreeSet<&'static str>,
+    pub(super) layout: Option<String>,
+    pub(super) uses: BTreeMap<&'static str, Findings>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -45,197 +42,19 @@ impl std::fmt::Debug for Registry {
 }
 
 impl Registry {
-    /// Checks and compiles everything, or says everything that is wrong, sorted by place.
-    pub fn compile(set: &TemplateSet) -> Result<Self, Vec<Problem>> {
-        let mut problems = BTreeSet::new();
-        let mut registry = Self {
-            languages: BTreeMap::new(),
-            templates: BTreeMap::new(),
-        };
-        registry.compile_shared(set, &mut problems);
-        let tags: BTreeSet<&String> = set
-            .templates
-            .values()
-            .flat_map(|one| one.locales.keys())
-            .collect();
-        for tag in tags {
-            if locale::is_tag(tag) {
-                registry.compile_language(set, tag, &mut problems);
-            } else {
-                problems.insert(Problem::of_file(
-                    tag,
-                    format!("`{tag}` is not a language tag such as en or zh-Hans"),
-                ));
-            }
-        }
-        if problems.is_empty() {
-            registry.try_all(&mut problems);
-        }
-        if problems.is_empty() {
-            Ok(registry)
-        } else {
-            Err(problems.into_iter().collect())
-        }
-    }
-
-    /// Layouts and partials are judged even where nothing uses them.
-    fn compile_shared(&mut self, set: &TemplateSet, problems: &mut BTreeSet<Problem>) {
-        let layouts = set
-            .shared
-            .layouts
-            .iter()
-            .map(|(name, source)| (layout_file(name), source));
-        let partials = set
-            .shared
-            .partials
-            .iter()
-            .map(|(name, source)| (partial_file(name), source));
-        for (file, source) in layouts.chain(partials) {
-            problems.extend(lint::parse(&file, source).err().unwrap_or_default());
-            problems.extend(lint::kind(&file, "html", source));
-        }
-        for (name, source) in &set.shared.layouts {
-            if !source.contains("{{body}}") {
-                problems.insert(Problem::of_file(
-                    &layout_file(name),
-                    "a layout needs `{{body}}` where the part goes",
-                ));
-            }
-        }
-    }
-
-    fn compile_language(&mut self, set: &TemplateSet, tag: &str, problems: &mut BTreeSet<Problem>) {
-        let mut language = Language {
-            html: format::engine(true),
-            text: format::engine(false),
-        };
-        let partials = partials_for(set, tag);
-        for (name, parsed) in &partials {
-            language.html.register_template(name, parsed.template.clone());
-            language.text.register_template(name, parsed.template.clone());
-        }
-        let mut layouts = BTreeMap::new();
-        for (name, source) in &set.shared.layouts {
-            if let Ok(parsed) = lint::parse(&layout_file(name), source) {
-                let findings = walk::walk(&parsed, &partials, true);
-                problems.extend(findings.problems.iter().cloned());
-                language
-                    .html
-                    .register_template(&layout_key(name), parsed.template);
-                layouts.insert(name.clone(), findings);
-            }
-        }
-        for (name, template) in &set.templates {
-            let Some(parts) = template.locales.get(tag) else {
-                continue;
-            };
-            let mut compiled = Compiled::default();
-            for part in PARTS {
-                let Some(source) = parts.get(part) else { continue };
-                let file = format!("{name}/{tag}/{part}.hbs");
-                problems.extend(lint::kind(&file, part, source));
-                let parsed = match lint::parse(&file, source) {
-                    Ok(parsed) => parsed,
-                    Err(found) => {
-                        problems.extend(found);
-                        continue;
-                    }
-                };
-                let mut findings = walk::walk(&parsed, &partials, false);
-                if part == "html" {
-                    compiled.layout = place_in_layout(source, &file, &layouts, &mut findings);
-                }
-                problems.extend(findings.problems.iter().cloned());
-                let engine = if part == "html" {
-                    &mut language.html
-                } else {
-                    &mut language.text
-                };
-                engine.register_template(&part_key(name, part), parsed.template);
-                compiled.parts.insert(part);
-                compiled.uses.insert(part, findings);
-            }
-            let mail = compiled.parts.contains("html") || compiled.parts.contains("text");
-            if mail != compiled.parts.contains("subject") {
-                let missing = if mail {
-                    "no subject.hbs beside the body"
-                } else {
-                    "no html.hbs or text.hbs beside it"
-                };
-                let file = if mail {
-                    format!("{name}/{tag}")
-                } else {
-                    format!("{name}/{tag}/subject.hbs")
-                };
-                problems.insert(Problem::of_file(&file, missing));
-            }
-            self.templates
-                .entry(name.clone())
-                .or_default()
-                .insert(tag.to_owned(), compiled);
-        }
-        self.languages.insert(tag.to_owned(), language);
-    }
-
-    /// Renders everything once with every fact known and once with none: what only a rendering can tell.
-    fn try_all(&self, problems: &mut BTreeSet<Problem>) {
-        for (name, tags) in &self.templates {
-            for (tag, compiled) in tags {
-                for known in [true, false] {
-                    let mut context = if known {
-                        RenderContext::sample()
-                    } else {
-                        RenderContext::default()
-                    };
-                    for path in compiled
-                        .uses
-                        .values()
-                        .flat_map(|findings| findings.variables.keys())
-                    {
-                        if let Some(rest) = path.strip_prefix("contact.attr.") {
-                            let head = rest.split('.').next().unwrap_or(rest);
-                            // Only a plain attribute can be tried: the shape of a list or group is the company's own.
-                            let value = if rest == head { "1".into() } else { JsonValue::Null };
-                            context.contact.attr.entry(head).or_insert(value);
-                        }
-                    }
-                    if compiled
-                        .uses
-                        .values()
-                        .any(|findings| findings.variables.keys().any(|path| nested(path)))
-                    {
-                        continue;
-                    }
-                    let Ok(data) = Data::of(&context, tag) else {
-                        continue;
-                    };
-                    for part in &compiled.parts {
-                        if let Err(RenderError::Failed {
-                            file,
-                            line,
-                            column,
-                            reason,
-                        }) = self.part(name, tag, part, data.value())
-                        {
-                            problems.insert(Problem::at(&file, (line, column), reason));
-                        }
-                    }
-                }
-            }
-        }
-    }
-
     /// Names of all templates, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.templates.keys().map(String::as_str)
     }
 
     /// Whether there is such a template.
+    #[must_use]
     pub fn has(&self, template: &str) -> bool {
         self.templates.contains_key(template)
     }
 
     /// The template name probably meant.
+    #[must_use]
     pub fn suggest(&self, written: &str) -> Option<String> {
         nearest(written, self.names())
     }
@@ -249,6 +68,7 @@ impl Registry {
     }
 
     /// What a template can be sent as in its language `locale`.
+    #[must_use]
     pub fn media(&self, template: &str, locale: &str) -> Vec<Medium> {
         let compiled = self.compiled(template, locale);
         Medium::ALL
@@ -257,15 +77,20 @@ impl Registry {
             .collect()
     }
 
-    /// Every variable a template uses in any of its languages and parts, its layout's included, sorted.
-    pub fn variables(&self, template: &str) -> BTreeSet<&str> {
+    /// Every variable a template uses in any of its languages and parts, its layout's included, sorted. Attributes are
+    /// named down to their own name, `contact.attr.NAME`.
+    pub fn variables(&self, template: &str) -> BTreeSet<String> {
         let tags = self
             .templates
             .get(template)
             .into_iter()
             .flat_map(BTreeMap::values);
         tags.flat_map(|one| one.uses.values())
-            .flat_map(|findings| findings.variables.keys().map(String::as_str))
+            .flat_map(|findings| findings.variables.keys())
+            .map(|path| match attribute(path) {
+                Some(name) => format!("{OPEN}.{name}"),
+                None => path.clone(),
+            })
             .collect()
     }
 
@@ -399,6 +224,12 @@ impl Registry {
 }
 
 impl Compiled {
+    /// Names of the attributes this uses.
+    pub(super) fn attributes(&self) -> impl Iterator<Item = String> {
+        let uses = self.uses.values().flat_map(|findings| findings.variables.keys());
+        uses.filter_map(|path| attribute(path)).map(str::to_owned)
+    }
+
     fn carries(&self, medium: Medium) -> bool {
         match medium {
             Medium::Email => self.parts.contains("html") || self.parts.contains("text"),
@@ -423,77 +254,20 @@ impl Compiled {
     }
 }
 
-/// Finds the layout of an HTML part and counts the layout's variables among the part's.
-fn place_in_layout(
-    source: &str,
-    file: &str,
-    layouts: &BTreeMap<String, Findings>,
-    findings: &mut Findings,
-) -> Option<String> {
-    let wanted = lint::layout(source);
-    match layouts.get(wanted) {
-        Some(layout) => {
-            for (path, place) in &layout.variables {
-                findings
-                    .variables
-                    .entry(path.clone())
-                    .or_insert_with(|| place.clone());
-            }
-            findings.partials.extend(layout.partials.iter().cloned());
-            Some(wanted.to_owned())
-        }
-        None if wanted == "none" => None,
-        None => {
-            let problem = Problem::of_file(file, format!("unknown layout `{wanted}`"))
-                .suggest(wanted, layouts.keys().map(String::as_str));
-            findings.problems.insert(problem);
-            None
-        }
-    }
+/// The attribute that a path stands for or below.
+fn attribute(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix(OPEN)?.strip_prefix('.')?;
+    rest.split('.').next()
 }
 
-/// The partials as one language sees them: its own, else the one for all.
-fn partials_for(set: &TemplateSet, tag: &str) -> BTreeMap<String, Parsed> {
-    let mut own: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for key in set.shared.partials.keys() {
-        match key.split_once('/') {
-            Some((of, name)) => own.entry(name).or_default().push(of),
-            None => {
-                own.entry(key).or_default();
-            }
-        }
-    }
-    let mut partials = BTreeMap::new();
-    for (name, of) in own {
-        let key = locale::nearest(tag, of).map_or_else(|| name.to_owned(), |of| format!("{of}/{name}"));
-        let Some(source) = set.shared.partials.get(&key) else {
-            continue;
-        };
-        if let Ok(parsed) = lint::parse(&partial_file(&key), source) {
-            partials.insert(name.to_owned(), parsed);
-        }
-    }
-    partials
-}
-
-fn nested(path: &str) -> bool {
-    path.strip_prefix("contact.attr.")
-        .is_some_and(|rest| rest.contains('.'))
-        || path == "contact.attr"
-}
-
-fn part_key(template: &str, part: &str) -> String {
+pub(super) fn part_key(template: &str, part: &str) -> String {
     format!("{template}/{part}.hbs")
 }
 
-fn layout_key(name: &str) -> String {
+pub(super) fn layout_key(name: &str) -> String {
     format!("_layouts/{name}")
 }
 
-fn layout_file(name: &str) -> String {
+pub(super) fn layout_file(name: &str) -> String {
     format!("_layouts/{name}.hbs")
-}
-
-fn partial_file(name: &str) -> String {
-    format!("_partials/{name}.hbs")
 }

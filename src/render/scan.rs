@@ -149,7 +149,6 @@ fn tag_end(inner: &str) -> Result<usize, &'static str> {
         match (quote, byte) {
             (Some(_), b'\\') => at += 1,
             (Some(open), _) if open == byte => quote = None,
-            (Some(_), _) => {}
             (None, b'"' | b'\'') => quote = Some(byte),
             (None, b'(') => parens += 1,
             (None, b')') => parens = parens.saturating_sub(1),
@@ -159,7 +158,7 @@ fn tag_end(inner: &str) -> Result<usize, &'static str> {
                 );
             }
             (None, b'}') if bytes.get(at + 1) == Some(&b'}') => return Ok(at + 2),
-            (None, _) => {}
+            (_, _) => {}
         }
         if parens > limits::PAREN_DEPTH {
             return Err("parentheses are nested too deep");

@@ -57,6 +57,7 @@ pub struct Shared {
 
 impl Parts {
     /// The source of a part by its name.
+    #[must_use]
     pub fn get(&self, part: &str) -> Option<&str> {
         match part {
             "subject" => self.subject.as_deref(),
@@ -135,8 +136,7 @@ impl TemplateSet {
                 (*name).clone_into(&mut template.name);
                 let parts = template.locales.entry((*locale).to_owned()).or_default();
                 let Some(slot) = parts.slot(stem) else {
-                    return Err(Problem::of_file(file, format!("unknown part `{stem}`"))
-                        .suggest(stem, PARTS.into_iter()));
+                    return Err(Problem::of_file(file, format!("unknown part `{stem}`")).suggest(stem, PARTS));
                 };
                 *slot = Some(text);
             }

@@ -212,11 +212,7 @@ impl<'a> Walker<'a> {
         if !matches!(name, "each" | "with") {
             return None;
         }
-        let target = helper
-            .params
-            .first()
-            .and_then(Parameter::as_name)
-            .unwrap_or_default();
+        let target = helper.params.first().and_then(subject).unwrap_or_default();
         let base = match scope::meaning(target, &self.scopes) {
             Meaning::Path(path) if name == "each" => scope::join(&path, "item"),
             Meaning::Path(path) => path,
@@ -300,11 +296,11 @@ impl<'a> Walker<'a> {
                 self.findings.problems.insert(problem);
             }
             (Known::Group, Use::Value) => {
-                self.complain(format!("`{path}` is a group of variables, not a value"))
+                self.complain(format!("`{path}` is a group of variables, not a value"));
             }
             (Known::Group | Known::Value, Use::List) => self.complain(format!("`{path}` is not a list")),
             (Known::Value, Use::Group) => {
-                self.complain(format!("`{path}` is a value, not a group of variables"))
+                self.complain(format!("`{path}` is a value, not a group of variables"));
             }
             _ => {
                 let place = (self.file.to_owned(), self.place.0, self.place.1);
@@ -317,5 +313,13 @@ impl<'a> Walker<'a> {
         self.findings
             .problems
             .insert(Problem::at(self.file, self.place, reason));
+    }
+}
+
+/// The name a block is about: the parameter itself, or what a helper in parentheses is first given.
+fn subject(param: &Parameter) -> Option<&str> {
+    match param {
+        Parameter::Subexpression(inner) => inner.params()?.first().and_then(subject),
+        other => other.as_name(),
     }
 }

@@ -106,3 +106,23 @@ pub async fn candidates(
     .await?;
     Ok(rows)
 }
+
+/// Open leads with a grade, in the order of their ids.
+pub async fn graded_leads(
+    conn: &mut PgConnection,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Uuid>, StoreError> {
+    let rows = sqlx::query_scalar!(
+        r#"
+        select id from lead
+        where grade is not null and closed_at is null and not_fit is null and ($1::uuid is null or id > $1)
+        order by id limit $2
+        "#,
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows)
+}

@@ -3,7 +3,8 @@
 //! The server is private (an embedded one under `/tmp`, without fsync) or the one of `KITH_TEST_DATABASE_URL`, whose
 //! role must be allowed to create databases. A template is migrated once and cloned for each test.
 
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -86,17 +87,17 @@ impl Server {
     }
 
     async fn start() -> Self {
-        let (options, embedded) = match std::env::var("KITH_TEST_DATABASE_URL") {
-            Ok(url) => (
-                url.parse().expect("KITH_TEST_DATABASE_URL is a Postgres URL"),
-                None,
-            ),
-            Err(_) => {
+        let (options, embedded): (PgConnectOptions, _) =
+            if let Ok(url) = std::env::var("KITH_TEST_DATABASE_URL") {
+                (
+                    url.parse().expect("KITH_TEST_DATABASE_URL is a Postgres URL"),
+                    None,
+                )
+            } else {
                 let embedded = start_private().await;
                 (embedded.connect_options(), Some(embedded))
-            }
-        };
-        let options: PgConnectOptions = PgConnectOptions::disable_statement_logging(options);
+            };
+        let options = options.disable_statement_logging();
         let mut server = Self {
             options,
             template: String::new(),
@@ -144,9 +145,10 @@ impl Server {
     }
 }
 
-/// Starts the run's server, and a watcher that ends it when this process is gone, however it went.
+/// Starts the run's server.
 async fn start_private() -> Embedded {
     let dir = PathBuf::from(format!("/tmp/kith-it-{}", std::process::id()));
+    clear_at_exit(&dir);
     let settings = [
         ("fsync", "off"),
         ("synchronous_commit", "off"),
@@ -158,23 +160,22 @@ async fn start_private() -> Embedded {
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    let embedded = kith::postgres::start(EmbeddedOptions {
-        data_dir: Some(dir.clone()),
+    kith::postgres::start(EmbeddedOptions {
+        data_dir: Some(dir),
         settings,
     })
     .await
-    .unwrap();
-    watch(embedded.pid(), &dir);
-    embedded
+    .unwrap()
 }
 
-/// The watcher reads from a pipe that only this process holds open; the end of the file is the end of the process.
-fn watch(pid: i32, dir: &std::path::Path) {
-    use std::os::unix::process::CommandExt;
-    let script = "cat >/dev/null; kill -QUIT $1; n=0
-        while kill -0 $1 2>/dev/null && [ $n -lt 100 ]; do sleep 0.05; n=$((n+1)); done; rm -rf \"$2\"";
+/// Ends the server of a directory and removes the directory when this process is gone, however it went: a watcher
+/// reads from a pipe that only this process holds open, and the end of the file is the end of the process.
+pub fn clear_at_exit(dir: &Path) {
+    let script = "cat >/dev/null
+        pid=$(head -n 1 \"$1/postgres/postmaster.pid\" 2>/dev/null) && kill -QUIT \"$pid\"
+        n=0; while rm -rf \"$1\"; [ -e \"$1\" ] && [ $n -lt 100 ]; do sleep 0.05; n=$((n+1)); done";
     let watcher = Command::new("sh")
-        .args(["-c", script, "sh", &pid.to_string()])
+        .args(["-c", script, "sh"])
         .arg(dir)
         .current_dir("/")
         .stdin(Stdio::piped())

@@ -2,6 +2,7 @@
 
 mod harness;
 mod house;
+mod import;
 mod postgres;
 mod render;
 mod sms;

@@ -1,6 +1,7 @@
 //! The embedded Postgres: start, stop, adoption after a kill, sharing, and the accounts it runs under.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,9 +11,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use sqlx::{Connection, PgConnection};
 
+use crate::harness::clear_at_exit;
+
 const CHILD_DIR: &str = "KITH_TEST_CHILD_DIR";
 
-/// A data directory under a short path. A server that a failed test left on it is ended with it.
+/// A data directory under a short path, with settings for a small server.
 struct Dir(PathBuf);
 
 impl Dir {
@@ -23,6 +26,7 @@ impl Dir {
             .unwrap()
             .keep();
         std::fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+        clear_at_exit(&dir);
         Self(dir)
     }
 
@@ -36,16 +40,6 @@ impl Dir {
 
     fn pid_file(&self) -> PathBuf {
         self.0.join("postgres/postmaster.pid")
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let noted = std::fs::read_to_string(self.pid_file()).ok();
-        if let Some(pid) = noted.and_then(|text| text.lines().next()?.parse().ok()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGQUIT);
-        }
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -209,7 +203,6 @@ async fn an_ordinary_user_runs_it_too() {
     let dir = Dir::new();
     std::os::unix::fs::chown(&dir.0, Some(nobody.uid.as_raw()), Some(nobody.gid.as_raw())).unwrap();
     let mut child = Holder::start(&dir.0, Some(&nobody));
-    use std::os::unix::fs::MetadataExt;
     assert_eq!(
         std::fs::metadata(dir.0.join("postgres")).unwrap().uid(),
         nobody.uid.as_raw()

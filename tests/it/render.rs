@@ -47,7 +47,7 @@ fn compiled(parts: &[(&str, &str)]) -> Registry {
 
 fn refused(parts: &[(&str, &str)]) -> Vec<String> {
     Registry::compile(&set(parts))
-        .unwrap_err()
+        .expect_err("to be refused")
         .iter()
         .map(Problem::to_string)
         .collect()
@@ -280,6 +280,32 @@ fn output_stops_at_its_bound() {
         .insert("a".into(), serde_json::json!(vec!["x"; 1000]));
     let error = render(&registry, wanted(Medium::Email), &context, &Untracked).unwrap_err();
     assert!(error.to_string().contains("more than 200 entries"), "{error}");
+}
+
+#[test]
+fn layouts_are_tried_too_and_attributes_are_the_companys_own() {
+    let mut bad = set(&[("subject", "s"), ("html", "x")]);
+    bad.shared
+        .layouts
+        .insert("plain".into(), "<p>\n{{date now \"lng\"}}</p>{{body}}".into());
+    let lines: Vec<_> = Registry::compile(&bad)
+        .unwrap_err()
+        .iter()
+        .map(Problem::to_string)
+        .collect();
+    assert_eq!(
+        lines,
+        ["_layouts/plain.hbs:2:1: date: unknown style `lng`; did you mean `long`?"]
+    );
+    let registry = compiled(&[(
+        "sms",
+        "{{date contact.attr.renewal}}{{number contact.attr.seats}}{{#each contact.attr.sites}}{{this.name}}{{else}}none{{/each}}",
+    )]);
+    let used: Vec<_> = registry.variables("t").into_iter().collect();
+    assert_eq!(
+        used,
+        ["contact.attr.renewal", "contact.attr.seats", "contact.attr.sites"]
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The shipped templates and the reference, as a company would use them.
 
-use std::{fmt::Write as _, path::Path};
+use std::path::Path;
 
 use kith::render::{
     Medium, Parts, Problem, Registry, RenderContext, Rendered, TemplateSet, TemplateSource, Untracked,
@@ -17,32 +17,30 @@ fn shipped() -> Registry {
 }
 
 fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("{problem}\n")).collect()
+    problems
+        .iter()
+        .fold(String::new(), |all, problem| all + &problem.to_string() + "\n")
 }
 
 /// Every template in one language, as text.
 fn told(locale: &str, context: &RenderContext) -> String {
     let registry = shipped();
-    let mut out = String::new();
-    for name in registry.names() {
-        for message in preview(&registry, name, locale, "en", context).unwrap().messages {
-            match message {
-                Rendered::Email(mail) => {
-                    writeln!(
-                        out,
-                        "=== {name} email\nSubject: {}\n\n{}",
-                        mail.subject, mail.text
-                    )
-                    .unwrap();
-                }
-                Rendered::Sms(sms) => writeln!(out, "=== {name} sms\n{}\n", sms.text).unwrap(),
-                Rendered::Task(task) => {
-                    writeln!(out, "=== {name} task\n{}\n--\n{}\n", task.title, task.body).unwrap();
-                }
-            }
-        }
+    let told = registry.names().flat_map(|name| {
+        let preview = preview(&registry, name, locale, "en", context).expect("a preview");
+        preview
+            .messages
+            .into_iter()
+            .map(move |message| tell(name, message))
+    });
+    told.collect()
+}
+
+fn tell(name: &str, message: Rendered) -> String {
+    match message {
+        Rendered::Email(mail) => format!("=== {name} email\nSubject: {}\n\n{}\n", mail.subject, mail.text),
+        Rendered::Sms(sms) => format!("=== {name} sms\n{}\n\n", sms.text),
+        Rendered::Task(task) => format!("=== {name} task\n{}\n--\n{}\n\n", task.title, task.body),
     }
-    out
 }
 
 /// Somebody of whom only the name is known.

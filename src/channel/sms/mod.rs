@@ -115,8 +115,8 @@ impl Channel for SmsChannel {
     ) -> BoxFuture<'a, SendOutcome> {
         match message {
             BuiltMessage::Sms(sms) => self.send_sms(sms, crossing).boxed(),
-            BuiltMessage::Email(_) => {
-                let why = "a mail cannot go out as a text message".to_owned();
+            BuiltMessage::Email(_) | BuiltMessage::Task => {
+                let why = "only a text message can go out by SMS".to_owned();
                 futures::future::ready(SendOutcome::Refused {
                     class: RefusalClass::Other,
                     why,

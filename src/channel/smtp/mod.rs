@@ -101,8 +101,8 @@ impl Channel for SmtpChannel {
     ) -> BoxFuture<'a, SendOutcome> {
         match message {
             BuiltMessage::Email(mail) => self.send_mail(mail, crossing).boxed(),
-            BuiltMessage::Sms(_) => {
-                let why = "a text message cannot go out by SMTP".to_owned();
+            BuiltMessage::Sms(_) | BuiltMessage::Task => {
+                let why = "only a mail can go out by SMTP".to_owned();
                 futures::future::ready(SendOutcome::Refused {
                     class: RefusalClass::Other,
                     why,

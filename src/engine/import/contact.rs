@@ -130,6 +130,7 @@ pub async fn load(db: &mut PgConnection, load: &Load<'_>) -> sqlx::Result<()> {
     staging::insert_refs(db, load.source_id).await?;
     staging::update(db).await?;
     staging::update_accounts(db).await?;
+    staging::join_leads(db).await?;
     staging::move_work(db).await?;
     staging::delete_left_accounts(db).await?;
     staging::insert_consent(db, load.now, load.source).await?;

@@ -29,6 +29,7 @@ impl Kind {
     ];
 
     /// The name on the command line.
+    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Contacts => "contacts",
@@ -41,6 +42,7 @@ impl Kind {
     }
 
     /// Every column that a file of the kind may have.
+    #[must_use]
     pub const fn columns(self) -> &'static [&'static str] {
         match self {
             Self::Contacts => &[
@@ -122,6 +124,7 @@ impl Kind {
     }
 
     /// The columns without which a file says nothing. A name is asked of new records only.
+    #[must_use]
     pub const fn required(self) -> &'static [&'static str] {
         match self {
             Self::Purchases => &["external_id", "purchased_at", "amount", "currency"],
@@ -130,6 +133,7 @@ impl Kind {
     }
 
     /// Columns that need another beside them.
+    #[must_use]
     pub const fn pairs(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Contacts => &[("birthday_calendar", "birthday")],
@@ -139,6 +143,7 @@ impl Kind {
     }
 
     /// Whether `attr.*` columns are kept.
+    #[must_use]
     pub const fn takes_attributes(self) -> bool {
         matches!(self, Self::Contacts)
     }

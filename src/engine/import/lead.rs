@@ -167,15 +167,16 @@ async fn settle_times(db: &mut PgConnection, load: &Load<'_>) -> sqlx::Result<()
     staging::set_times(db, &lines, &opened, &closed, &grade).await
 }
 
-fn add_evidence(rows: &mut CopyText, lead: &staging::Restated, load: &Load<'_>) -> anyhow::Result<()> {
-    let said_at = said_at(lead, load.now);
-    let mut news: Vec<(DateTime<Utc>, EvidenceKind)> = statements(&lead.before, &lead.after, load.source)
-        .into_iter()
-        .map(|kind| (said_at, kind))
-        .collect();
-    if let Some(ending) = ending(&lead.before, &lead.after) {
+fn add_evidence(rows: &mut CopyText, restated: &staging::Restated, load: &Load<'_>) -> anyhow::Result<()> {
+    let said_at = said_at(restated, load.now);
+    let mut news: Vec<(DateTime<Utc>, EvidenceKind)> =
+        statements(&restated.before, &restated.after, load.source)
+            .into_iter()
+            .map(|kind| (said_at, kind))
+            .collect();
+    if let Some(ending) = ending(&restated.before, &restated.after) {
         news.push((
-            lead.closed_at.unwrap_or(load.now).min(load.now).max(said_at),
+            restated.closed_at.unwrap_or(load.now).min(load.now).max(said_at),
             ending,
         ));
     }
@@ -183,7 +184,7 @@ fn add_evidence(rows: &mut CopyText, lead: &staging::Restated, load: &Load<'_>) 
     let mut ids: Vec<Uuid> = news.iter().map(|_| load.ids.next(load.now)).collect();
     ids.sort_unstable();
     for ((at, kind), id) in news.into_iter().zip(ids) {
-        rows.plain(Some(lead.id));
+        rows.plain(Some(restated.id));
         rows.plain(Some(at.to_rfc3339()));
         rows.plain(Some(id));
         rows.plain(None::<Uuid>);

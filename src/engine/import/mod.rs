@@ -218,6 +218,7 @@ pub async fn import(
         });
     }
     reader.await?.with_context(place)?;
+    staging::unlock_kind(&mut db).await?;
     db.close().await?;
     (report.refused, report.rejected_path) = rejected.finish().context("writing the refused rows")?;
     Ok(Imported::Done(report))

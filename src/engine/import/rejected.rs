@@ -38,19 +38,17 @@ impl Rejected {
     }
 
     fn write(&mut self, line: u64, refusal: &Refusal, raw: &[u8]) -> io::Result<()> {
-        let out = match &mut self.out {
-            Some(out) => out,
-            None => {
-                let mut out = BufWriter::new(File::create(&self.path)?);
-                writeln!(
-                    out,
-                    "{},{}",
-                    REJECTED.join(","),
-                    String::from_utf8_lossy(&self.header)
-                )?;
-                self.out.insert(out)
-            }
-        };
+        if self.out.is_none() {
+            let mut out = BufWriter::new(File::create(&self.path)?);
+            writeln!(
+                out,
+                "{},{}",
+                REJECTED.join(","),
+                String::from_utf8_lossy(&self.header)
+            )?;
+            self.out = Some(out);
+        }
+        let Some(out) = &mut self.out else { return Ok(()) };
         write!(
             out,
             "{line},{},{},",

@@ -3,6 +3,7 @@
 mod date;
 mod fallback;
 mod link;
+mod lookup;
 mod money;
 mod number;
 mod plural;
@@ -35,6 +36,7 @@ pub fn engine(html: bool) -> Handlebars<'static> {
     engine.register_helper("date", Box::new(date::Date));
     engine.register_helper("default", Box::new(fallback::Default));
     engine.register_helper("link", Box::new(link::Link));
+    engine.register_helper("lookup", Box::new(lookup::Lookup));
     engine.register_helper("money", Box::new(money::Money));
     engine.register_helper("number", Box::new(number::Number));
     engine.register_helper(PLURAL, Box::new(plural::Plural));

@@ -1,7 +1,7 @@
 //! `{{number N decimals=2}}`: a number with the reader's separators.
 
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, ScopedJson};
-use icu_decimal::DecimalFormatter;
+use icu_decimal::{DecimalFormatter, options::DecimalFormatterOptions};
 use icu_locale::Locale;
 use rust_decimal::{Decimal, RoundingStrategy};
 
@@ -48,7 +48,7 @@ pub fn write(locale: &Locale, amount: Decimal) -> Result<String, RenderError> {
         .to_string()
         .parse::<icu_decimal::input::Decimal>()
         .map_err(|error| failed(format!("{error:?}")))?;
-    let formatter = DecimalFormatter::try_new(locale.into(), Default::default())
+    let formatter = DecimalFormatter::try_new(locale.into(), DecimalFormatterOptions::default())
         .map_err(|error| failed(error.to_string()))?;
     Ok(formatter.format(&digits).to_string())
 }

@@ -1,7 +1,7 @@
 //! `{{plural N one="# day" other="# days"}}`: the form a number takes in the reader's language; `#` is the number.
 
 use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, ScopedJson};
-use icu_plurals::{PluralCategory, PluralRules};
+use icu_plurals::{PluralCategory, PluralRules, PluralRulesOptions};
 
 use super::{argument, decimal, format_locale, named, number, wrong};
 
@@ -25,7 +25,7 @@ impl HelperDef for Plural {
             .to_string()
             .parse::<icu_decimal::input::Decimal>()
             .map_err(|error| wrong("plural", &format!("{error:?}")))?;
-        let rules = PluralRules::try_new((&locale).into(), Default::default())
+        let rules = PluralRules::try_new((&locale).into(), PluralRulesOptions::default())
             .map_err(|error| wrong("plural", &error.to_string()))?;
         let form = match rules.category_for(&digits) {
             PluralCategory::Zero => "zero",

@@ -168,6 +168,20 @@ pub async fn move_work(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Puts people who are new in an organisation on its open leads.
+pub async fn join_leads(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into lead_contact (lead_id, contact_id)
+         select l.id, m.id from import_merge m
+         join lead l on l.account_id = m.account_id and l.closed_at is null
+         where m.action in ('new', 'changed') and m.account_id <> m.id and m.account_before is distinct from m.account_id
+         on conflict do nothing",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Appends what the rows say about consent where that is new.
 pub async fn insert_consent(
     connection: &mut PgConnection,

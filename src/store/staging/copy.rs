@@ -14,11 +14,13 @@ pub struct CopyText {
 
 impl CopyText {
     /// How many whole rows it holds.
+    #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// How many bytes it holds.
+    #[must_use]
     pub fn bytes(&self) -> usize {
         self.text.len()
     }
@@ -88,7 +90,7 @@ impl CopyText {
         let mut copy = connection.copy_in_raw(statement).await?;
         if let Err(error) = copy.send(self.text.as_bytes()).await {
             copy.abort("the rows could not be sent").await?;
-            return Err(error.into());
+            return Err(error);
         }
         copy.finish().await?;
         Ok(())

@@ -47,14 +47,22 @@ pub async fn prepare_session(connection: &mut PgConnection) -> sqlx::Result<()> 
     Ok(())
 }
 
-/// Takes the right to import one kind of record of one source; false while another session has it. It is given back
-/// at the end of the session.
+/// Takes the right to import one kind of record of one source; false while another session has it. The end of the
+/// session gives it back too, a moment later.
 pub async fn lock_kind(connection: &mut PgConnection, source: &str, kind: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended('kith import ' || $1 || ' ' || $2, 0))")
         .bind(kind)
         .bind(source)
         .fetch_one(connection)
         .await
+}
+
+/// Gives back what [`lock_kind`] took.
+pub async fn unlock_kind(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("select pg_advisory_unlock_all()")
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// The id of a source, which is made when it is new.

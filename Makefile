@@ -1,0 +1,45 @@
+# kith: build, test, demo. `make` alone explains itself.
+
+SHELL := /bin/bash
+export SQLX_OFFLINE := true
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help toolchain demo test fmt lint bench prepare clean
+
+help: ## this list
+	@echo 'kith, outreach beside Postgres. Targets:'
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@scripts/toolchain
+
+toolchain:
+	@scripts/toolchain
+
+demo: toolchain ## play three months of a sample company (ARGS="--help" for its options)
+	scripts/install postgres
+	cargo build --release
+	$(TARGET)/release/kith demo $(ARGS)
+
+test: toolchain ## formatting, lints and every test; installs what they need
+	scripts/install postgres browser
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo test
+
+fmt: toolchain ## format the sources
+	cargo fmt
+
+lint: toolchain ## formatting and lints
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+bench: toolchain ## the benchmarks (ARGS="name" for one)
+	scripts/install postgres
+	cargo bench $(if $(ARGS),-- $(ARGS))
+
+prepare: toolchain ## refresh .sqlx, the offline data of the checked queries
+	scripts/install postgres
+	scripts/prepare-queries
+
+clean: ## remove what was built
+	cargo clean

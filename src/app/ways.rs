@@ -1,0 +1,160 @@
+//! The ways out, by the configuration: real ones, or all of them into the sandbox.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use sqlx::PgPool;
+
+use super::inbox::Inbox;
+use crate::channel::Channel;
+use crate::channel::sms::{
+    GenericSmsOptions, SmsChannel, SmsDeadlines, SmsOptions, TwilioOptions, TwilioSender,
+};
+use crate::channel::smtp::{SmtpChannel, SmtpOptions, TlsMode};
+use crate::channel::task::TaskChannel;
+use crate::clock::Clock;
+use crate::config::sender::{EmailSender, HttpGateway, Twilio};
+use crate::config::{Settings, SmsProvider, Tls, Transport};
+use crate::domain::cadence::ChannelKind;
+use crate::engine::Channels;
+use crate::sandbox::sms::{SmsSandbox, SmsSandboxOptions};
+use crate::sandbox::smtp::{SmtpSandbox, SmtpSandboxOptions};
+
+/// The sandbox of this process: a real SMTP server and a real SMS gateway that keep what they get.
+pub struct Sandbox {
+    /// The SMTP server.
+    pub smtp: SmtpSandbox,
+    /// The SMS gateway.
+    pub sms: SmsSandbox,
+}
+
+impl Sandbox {
+    /// Starts both on free ports of the loopback; what comes in is kept in the database.
+    pub async fn start(pool: PgPool, clock: Clock) -> Result<Self> {
+        let inbox = Arc::new(Inbox::new(pool, clock));
+        let smtp = SmtpSandbox::start(SmtpSandboxOptions {
+            keep_bytes: false,
+            sink: Some(inbox.clone()),
+            ..SmtpSandboxOptions::default()
+        })
+        .await
+        .context("starting the sandbox's SMTP server")?;
+        let sms = SmsSandbox::start(SmsSandboxOptions { sink: Some(inbox), ..SmsSandboxOptions::default() })
+            .await
+            .context("starting the sandbox's SMS gateway")?;
+        Ok(Self { smtp, sms })
+    }
+}
+
+/// One way out for each sender of the configuration, and the one for tasks.
+pub fn channels(settings: &Settings, sandbox: Option<&Sandbox>, clock: &Clock) -> Result<Channels> {
+    let (mut mail, mut text) = (Vec::new(), Vec::new());
+    for sender in &settings.senders {
+        match &sender.transport {
+            Transport::Email(email) => mail.push((sender.name.clone(), smtp_options(email, sandbox)?)),
+            Transport::Sms(provider) => text.push((sender.name.clone(), sms_options(provider, sandbox)?)),
+        }
+    }
+    let clock = clock.clone();
+    let names = |list: &[String], kind, channel: &Arc<dyn Channel>, into: &mut Channels| {
+        for name in list {
+            into.add(kind, name, channel.clone());
+        }
+    };
+    let mut channels = Channels::default();
+    let mail_names: Vec<String> = mail.iter().map(|(name, _)| name.clone()).collect();
+    let text_names: Vec<String> = text.iter().map(|(name, _)| name.clone()).collect();
+    let smtp: Arc<dyn Channel> = Arc::new(SmtpChannel::new(mail)?);
+    let sms: Arc<dyn Channel> =
+        Arc::new(SmsChannel::new(text, SmsDeadlines::default(), Arc::new(move || clock.now()))?);
+    names(&mail_names, ChannelKind::Email, &smtp, &mut channels);
+    names(&text_names, ChannelKind::Sms, &sms, &mut channels);
+    channels.add(ChannelKind::Task, "owner", Arc::new(TaskChannel));
+    Ok(channels)
+}
+
+fn smtp_options(email: &EmailSender, sandbox: Option<&Sandbox>) -> Result<SmtpOptions> {
+    let hello = email.from_email.rsplit_once('@').map_or("localhost", |(_, domain)| domain).to_owned();
+    let mut options = match sandbox {
+        Some(sandbox) => SmtpOptions {
+            tls: TlsMode::None,
+            ..SmtpOptions::new(&sandbox.smtp.addr.ip().to_string(), sandbox.smtp.addr.port())
+        },
+        None => SmtpOptions {
+            tls: match email.smtp.tls {
+                Tls::Starttls => TlsMode::StartTls,
+                Tls::Implicit => TlsMode::Implicit,
+                Tls::Opportunistic => TlsMode::Opportunistic,
+                Tls::None => TlsMode::None,
+            },
+            auth: match (&email.smtp.username, &email.smtp.password) {
+                (Some(user), Some(password)) => Some((user.clone(), password.fetch()?)),
+                _ => None,
+            },
+            ..SmtpOptions::new(&email.smtp.host, email.smtp.port)
+        },
+    };
+    options.hello_name = hello;
+    options.max_connections = usize::from(email.smtp.max_connections);
+    Ok(options)
+}
+
+fn sms_options(provider: &SmsProvider, sandbox: Option<&Sandbox>) -> Result<SmsOptions> {
+    if let Some(sandbox) = sandbox {
+        return Ok(SmsOptions::Generic(GenericSmsOptions {
+            method: "POST".to_owned(),
+            url: format!("http://{}/sms", sandbox.sms.addr),
+            headers: vec![("content-type".to_owned(), "application/json".to_owned().into())],
+            body: r#"{"to":{{json to}},"from":{{json from}},"text":{{json text}},"message_id":{{json message_id}}}"#
+                .to_owned()
+                .into(),
+            from: "kith".to_owned(),
+            accepted_if: None,
+            idempotent: true,
+        }));
+    }
+    match provider {
+        SmsProvider::Twilio(twilio) => Ok(SmsOptions::Twilio(twilio_options(twilio)?)),
+        SmsProvider::Generic(gateway) => Ok(SmsOptions::Generic(generic_options(gateway)?)),
+    }
+}
+
+fn twilio_options(twilio: &Twilio) -> Result<TwilioOptions> {
+    Ok(TwilioOptions {
+        base_url: twilio.api_url.clone(),
+        account_sid: twilio.account_sid.clone(),
+        auth_token: twilio.auth_token.fetch()?,
+        from: if twilio.from.starts_with("MG") {
+            TwilioSender::Service(twilio.from.clone())
+        } else {
+            TwilioSender::Number(twilio.from.clone())
+        },
+        status_callback: None,
+    })
+}
+
+fn generic_options(gateway: &HttpGateway) -> Result<GenericSmsOptions> {
+    use secrecy::ExposeSecret as _;
+    let secret = gateway.secret.as_ref().map(crate::config::secret::SecretRef::fetch).transpose()?;
+    // The secret is put in here, so that it never is a variable of a template that could be logged.
+    let filled = |text: &str| -> Result<String> {
+        match &secret {
+            Some(secret) => Ok(text.replace("{{secret}}", secret.expose_secret())),
+            None if text.contains("{{secret}}") => bail!("a gateway's template uses {{{{secret}}}}, but none is set"),
+            None => Ok(text.to_owned()),
+        }
+    };
+    Ok(GenericSmsOptions {
+        method: gateway.method.clone(),
+        url: gateway.url.clone(),
+        headers: gateway
+            .headers
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), filled(value)?.into())))
+            .collect::<Result<_>>()?,
+        body: filled(&gateway.body)?.into(),
+        from: gateway.from.clone(),
+        accepted_if: None,
+        idempotent: gateway.idempotent,
+    })
+}
