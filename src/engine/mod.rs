@@ -1,5 +1,6 @@
 //! One use case per file, each a `run_once(&deps, now)` or a verb.
 
+pub mod access;
 pub mod care;
 pub mod clear;
 pub mod dispatch;
@@ -14,6 +15,7 @@ pub mod regrade;
 pub mod retier;
 mod stop;
 pub mod sweep;
+pub mod texting;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -91,8 +91,13 @@ pub async fn show(conn: &mut PgConnection, id: i64) -> Result<Option<(Listed, Ve
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|r| {
-        let listed =
-            Listed { id: r.id, at: r.at, channel: r.channel, recipient: r.recipient, subject: r.subject };
+        let listed = Listed {
+            id: r.id,
+            at: r.at,
+            channel: r.channel,
+            recipient: r.recipient,
+            subject: r.subject,
+        };
         (listed, r.raw)
     }))
 }
