@@ -9,7 +9,11 @@ use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::Context;
+use crate::domain::address_hash::AddressKey;
+use crate::domain::birthday::BirthdayRules;
 use crate::engine::import::{self, ImportDeps, ImportOrder, ImportReport, Imported, Kind, Progress};
+use crate::store::control;
 
 /// Exit code when some rows were refused and the others kept.
 const SOME_REFUSED: u8 = 1;
@@ -73,8 +77,26 @@ impl From<KindArg> for Kind {
     }
 }
 
+/// Imports the file into the database of this process.
+pub async fn run(args: ImportArgs, context: &Context) -> Result<ExitCode> {
+    let opened = context.open().await?;
+    let now = opened.now().await?;
+    let control = control::read(&mut *opened.pool.acquire().await?).await?;
+    let deps = ImportDeps {
+        pool: opened.pool.clone(),
+        ids: context.ids.clone(),
+        zone: context.settings.company.timezone,
+        region: context.settings.company.region.clone(),
+        birthdays: BirthdayRules::default(),
+        address_key: AddressKey::new(&control.address_key),
+    };
+    let code = import_file(args, &deps, now).await?;
+    opened.close().await?;
+    Ok(code)
+}
+
 /// Imports the file, shows how far it is, and says how it went.
-pub async fn run(args: ImportArgs, deps: &ImportDeps, now: DateTime<Utc>) -> Result<ExitCode> {
+async fn import_file(args: ImportArgs, deps: &ImportDeps, now: DateTime<Utc>) -> Result<ExitCode> {
     if args.source.is_empty() || args.source.chars().count() > 100 || args.source.contains(char::is_control) {
         eprintln!("--source: a name of 1 to 100 characters");
         return Ok(ExitCode::from(WRONG_USE));

@@ -84,7 +84,7 @@ pub struct Listen {
 pub struct Log {
     /// Text, JSON, or by whether a terminal is there.
     pub format: LogFormat,
-    /// A filter such as `info` or `info,kith::engine=debug`. `RUST_LOG` overrides it.
+    /// A filter such as `info` or `info,kith::engine=debug`. `KITH_LOG` overrides it.
     pub level: String,
 }
 

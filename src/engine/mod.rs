@@ -16,6 +16,7 @@ pub mod retier;
 mod stop;
 pub mod sweep;
 pub mod texting;
+pub mod tasks;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

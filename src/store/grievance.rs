@@ -47,3 +47,26 @@ pub async fn close(
     .await?;
     Ok(done.rows_affected())
 }
+
+/// Closes the complaint that a service task is about: its key names the event. Returns how many were closed.
+pub async fn close_of_task(
+    conn: &mut PgConnection,
+    task_id: Uuid,
+    by: &str,
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        r#"
+        update grievance g set closed_at = $3, closed_by = $2
+        from task t
+        where t.id = $1 and g.account_id = t.account_id and g.closed_at is null
+          and t.dedup_key = 'grievance:' || g.event_id::text
+        "#,
+        task_id,
+        by,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

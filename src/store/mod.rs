@@ -28,6 +28,7 @@ pub mod sandbox;
 pub mod session;
 pub mod staging;
 pub mod standing;
+pub mod story;
 pub mod suppression;
 pub mod task;
 pub mod today;
@@ -144,12 +145,12 @@ pub async fn check_schema(pool: &PgPool) -> Result<(), StoreError> {
 }
 
 /// The newest migration in this program; 0 without any.
-fn known_version() -> i64 {
+pub fn known_version() -> i64 {
     MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0)
 }
 
 /// The newest migration in the database; 0 without any.
-async fn schema_version(connection: &mut PgConnection) -> Result<i64, StoreError> {
+pub async fn schema_version(connection: &mut PgConnection) -> Result<i64, StoreError> {
     let table: Option<String> = sqlx::query_scalar("select to_regclass($1)::text")
         .bind(MIGRATION_TABLE)
         .fetch_one(&mut *connection)

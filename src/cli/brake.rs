@@ -1,0 +1,51 @@
+//! `kith brake`: nothing leaves while it is on.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::Context;
+use super::context::actor;
+use crate::store::control;
+
+/// Stop everything that would go out, or let it go on
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What has reached the point of no return still ends; everything else waits, and is checked again before it goes.
+
+Examples:
+  kith brake on --reason 'wrong price in b-pricing'
+  kith brake off")]
+pub struct BrakeArgs {
+    /// on or off
+    pub position: Position,
+    /// Why, for colleagues
+    #[arg(long, default_value = "")]
+    pub reason: String,
+}
+
+/// Whether the brake is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Position {
+    /// Nothing goes out
+    On,
+    /// What is due goes out
+    Off,
+}
+
+/// Sets it.
+pub async fn run(args: BrakeArgs, context: &Context) -> Result<ExitCode> {
+    let opened = context.open().await?;
+    let now = opened.now().await?;
+    let on = args.position == Position::On;
+    let mut tx = opened.pool.begin().await?;
+    control::brake(&mut tx, on, &args.reason, &actor(), now).await?;
+    let after = json!({ "on": on, "reason": args.reason });
+    control::audit(&mut tx, context.ids.next(now), now, &actor(), "brake", "control", Some(&after)).await?;
+    tx.commit().await?;
+    println!("{}", if on { "the brake is on: nothing goes out" } else { "the brake is off" });
+    opened.close().await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,133 @@
+//! What every subcommand starts from: the configuration, and the database it names.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+
+use super::Files;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::domain::id::IdSource;
+use crate::postgres::{self, Embedded, EmbeddedOptions};
+use crate::store::{self, control};
+
+/// Wrong use or input that is not taken: exit code 2, and the text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// Says no to what was asked.
+pub fn refused<T>(why: impl Into<String>) -> Result<T> {
+    Err(Refused(why.into()).into())
+}
+
+/// What every subcommand starts from.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The configuration of this process.
+    pub settings: Arc<Settings>,
+    /// Directory of the rules; `None` = those built in.
+    pub config_dir: Option<PathBuf>,
+    /// Directory of the templates; `None` = those built in.
+    pub templates_dir: Option<PathBuf>,
+    /// Ids of what this process makes.
+    pub ids: Arc<IdSource>,
+}
+
+impl Context {
+    /// Reads the configuration.
+    pub fn load(files: &Files) -> Result<Self> {
+        let config_dir = files.config.clone().or_else(|| present("config"));
+        let settings = Settings::load(config_dir.as_deref())?;
+        Ok(Self {
+            settings: Arc::new(settings),
+            config_dir,
+            templates_dir: files.templates.clone().or_else(|| present("templates")),
+            ids: Arc::new(IdSource::Random),
+        })
+    }
+
+    /// Opens the database, whatever its schema: the one that is configured, else the embedded one.
+    pub async fn reach(&self) -> Result<Opened> {
+        let database = &self.settings.database;
+        let (options, embedded) = match &database.url {
+            Some(url) => {
+                let options: PgConnectOptions = url
+                    .resolve()?
+                    .parse()
+                    .map_err(|error| Refused(format!("the address of the database: {error}")))?;
+                (options, None)
+            }
+            None => {
+                let embedded = postgres::start(EmbeddedOptions {
+                    data_dir: database.data_dir.clone(),
+                    settings: Vec::new(),
+                })
+                .await?;
+                (embedded.connect_options(), Some(embedded))
+            }
+        };
+        let pool = store::connect(options, database.max_connections)
+            .await
+            .context("the database cannot be reached")?;
+        Ok(Opened {
+            pool,
+            settings: self.settings.clone(),
+            embedded,
+        })
+    }
+
+    /// Opens the database with this program's schema in it: an embedded one is migrated, another is only checked.
+    pub async fn open(&self) -> Result<Opened> {
+        let opened = self.reach().await?;
+        if opened.embedded.is_some() {
+            store::migrate(&opened.pool).await?;
+        } else {
+            store::check_schema(&opened.pool).await?;
+        }
+        Ok(opened)
+    }
+}
+
+fn present(dir: &str) -> Option<PathBuf> {
+    Some(PathBuf::from(dir)).filter(|dir| dir.is_dir())
+}
+
+/// The database of this process.
+#[derive(Debug)]
+pub struct Opened {
+    /// Connections.
+    pub pool: PgPool,
+    /// The configuration of this process.
+    pub settings: Arc<Settings>,
+    /// The embedded server, where no database is configured.
+    pub embedded: Option<Embedded>,
+}
+
+impl Opened {
+    /// Business time: the simulated one, where a simulated clock is in force.
+    pub async fn now(&self) -> Result<DateTime<Utc>> {
+        let mut conn = self.pool.acquire().await?;
+        let control = control::read(&mut conn).await?;
+        Ok(control.simulated_now.unwrap_or_else(|| Clock::System.now()))
+    }
+
+    /// Closes the connections, and the embedded server unless others use it.
+    pub async fn close(self) -> Result<()> {
+        self.pool.close().await;
+        if let Some(embedded) = self.embedded {
+            embedded.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Who does what this process does, as the audit names it.
+pub fn actor() -> String {
+    let name = std::env::var("USER").ok().filter(|name| !name.is_empty());
+    format!("cli:{}", name.as_deref().unwrap_or("unknown"))
+}
