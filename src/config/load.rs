@@ -157,7 +157,7 @@ mod tests {
             ),
             ("KITH_DATABASE__MAX_CONNECTIONS".to_owned(), "20".to_owned()),
             ("KITH_PG_BIN".to_owned(), "/somewhere".to_owned()),
-            ("DATABASE_URL".to_owned(), "postgres://u:secret@h/d".to_owned()),
+            ("DATABASE_URL".to_owned(), "postgres://u:hunter2@h/d".to_owned()),
         ];
         let file = "[log]\nlevel = \"warn\"\nformat = \"json\"\n[company]\nname = \"Ours\"\n";
         let settings = Settings::from_texts(Some(("kith.toml", file)), &environment).unwrap();
@@ -168,9 +168,9 @@ mod tests {
         assert_eq!(settings.database.max_connections, 20);
         assert_eq!(
             settings.database.url.as_ref().unwrap().resolve().unwrap(),
-            "postgres://u:secret@h/d"
+            "postgres://u:hunter2@h/d"
         );
-        assert!(!format!("{settings:?}").contains("secret"));
+        assert!(!format!("{settings:?}").contains("hunter2"));
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
             (
                 "[gate.windows.sms]\ncare = \"9 to 5\"",
                 "kith.toml:2:8: gate.windows.sms.care",
-                "9 to 5",
+                "9 to",
             ),
             (
                 "[gate.caps.care]\ncontact = [{ n = 1, per = \"2bd\" }]",

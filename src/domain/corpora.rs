@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The text of one corpus file, or `None` with a printed reason where the corpora are absent.
-pub(super) fn read(name: &str) -> Option<String> {
+pub(crate) fn read(name: &str) -> Option<String> {
     let root = std::env::var_os("KITH_CORPORA").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpora"),
         PathBuf::from,
@@ -18,7 +18,7 @@ pub(super) fn read(name: &str) -> Option<String> {
 }
 
 /// The rows of a tab separated corpus file below its header line.
-pub(super) fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+pub(crate) fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
     text.lines()
         .skip(1)
         .filter(|line| !line.is_empty())

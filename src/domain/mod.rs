@@ -9,6 +9,7 @@ pub mod condition;
 pub mod email;
 pub mod event;
 pub mod evidence;
+pub mod fact;
 pub mod factor;
 pub mod festival;
 pub mod fold;

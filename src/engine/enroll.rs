@@ -100,13 +100,13 @@ async fn by_audience(
             cadence.subject,
             now,
             deps.company_zone(),
-            after,
-            CHUNK,
+            after.as_ref(),
+            CHUNK as u32,
         )
         .await?;
         made += admit(deps, conn, rules, version, cadence, &members, &trigger, now).await?;
         match members.last() {
-            Some(last) if members.len() as i64 == CHUNK => after = Some(last.cursor()),
+            Some(last) if members.len() as i64 == CHUNK => after = Some(*last),
             _ => return Ok(made),
         }
     }
@@ -140,7 +140,7 @@ pub async fn by_grade(
                 account_id: lead.account_id,
             })
             .collect();
-        let members = of_audience(conn, cadence, wanted, now).await?;
+        let members = of_audience(deps, conn, cadence, wanted, now).await?;
         let trigger = Trigger {
             reason: "grade".to_owned(),
             key: None,
@@ -193,7 +193,7 @@ pub async fn by_event(
     let mut made = 0;
     for (version, cadence) in rules.current().filter(|(_, c)| c.entry.on_event == Some(kind)) {
         for (member, event) in who {
-            let members = of_audience(conn, cadence, vec![member.clone()], now).await?;
+            let members = of_audience(deps, conn, cadence, vec![member.clone()], now).await?;
             let trigger = Trigger {
                 reason: kind.as_str().to_owned(),
                 key: Some(event.to_string()),
@@ -207,6 +207,7 @@ pub async fn by_event(
 
 /// Those of `members` for whom the entry's audience holds.
 async fn of_audience(
+    deps: &Deps,
     conn: &mut PgConnection,
     cadence: &Cadence,
     members: Vec<Member>,
@@ -216,7 +217,7 @@ async fn of_audience(
         return Ok(members);
     };
     let pairs: Vec<(Uuid, Option<Uuid>)> = members.iter().map(|m| (m.contact_id, m.lead_id)).collect();
-    let holding = audience::holding(conn, condition, &pairs, now).await?;
+    let holding = audience::holding(conn, condition, &pairs, now, deps.company_zone()).await?;
     Ok(members
         .into_iter()
         .filter(|m| holding.contains(&(m.contact_id, m.lead_id)))

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -30,7 +31,7 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     if due.is_empty() {
         return Ok(Summary::default());
     }
-    let answers = Answers::ask(&mut tx, &rules, &due, now).await?;
+    let answers = Answers::ask(&mut tx, &rules, &due, now, deps.company_zone()).await?;
     let mut plan = Outcome::default();
     for row in &due {
         plan.take(deps, &rules, row, &answers, now);
@@ -170,7 +171,13 @@ struct Answers {
 }
 
 impl Answers {
-    async fn ask(conn: &mut PgConnection, rules: &Rules, due: &[Due], now: DateTime<Utc>) -> Result<Self> {
+    async fn ask(
+        conn: &mut PgConnection,
+        rules: &Rules,
+        due: &[Due],
+        now: DateTime<Utc>,
+        zone: Tz,
+    ) -> Result<Self> {
         let mut asked: HashMap<(Uuid, String), (&Condition, Vec<Pair>)> = HashMap::new();
         for row in due {
             let Some(cadence) = rules.cadence(row.cadence_version_id) else {
@@ -186,7 +193,7 @@ impl Answers {
         }
         let mut holding = HashMap::new();
         for (key, (condition, pairs)) in asked {
-            holding.insert(key, audience::holding(conn, condition, &pairs, now).await?);
+            holding.insert(key, audience::holding(conn, condition, &pairs, now, zone).await?);
         }
         Ok(Self { holding })
     }

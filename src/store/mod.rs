@@ -26,15 +26,19 @@ pub mod queue;
 pub mod recipient;
 pub mod sandbox;
 pub mod session;
+pub mod shadow;
+pub mod simulation;
 pub mod staging;
 pub mod standing;
 pub mod story;
 pub mod suppression;
+pub mod tally;
 pub mod task;
 pub mod today;
 pub mod token;
 pub mod touch;
 pub mod user;
+mod condition;
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! The integration tests: one binary over a real Postgres.
 
+mod audience;
 mod harness;
 mod house;
 mod import;

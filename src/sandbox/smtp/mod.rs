@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod content;
+mod login;
 mod record;
 mod session;
 

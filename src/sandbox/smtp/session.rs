@@ -4,8 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 
 use super::behaviour::{Action, Moment, Stage};
@@ -24,12 +22,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 type Stream = BufReader<BufWriter<Box<dyn Io>>>;
 
 pub(super) struct Session {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     connection: u64,
     fate: LinkFate,
     stream: Option<Stream>,
     secure: bool,
-    authenticated: bool,
+    pub(super) authenticated: bool,
     transactions: u64,
     recipients: usize,
     open: Option<Record>,
@@ -37,18 +35,18 @@ pub(super) struct Session {
 }
 
 /// The answer that a stage got.
-struct Answer {
+pub(super) struct Answer {
     line: String,
     drip: Option<Duration>,
 }
 
 impl Answer {
-    fn is(&self, class: char) -> bool {
+    pub(super) fn is(&self, class: char) -> bool {
         self.line.starts_with(class)
     }
 }
 
-fn gone() -> io::Error {
+pub(super) fn gone() -> io::Error {
     io::ErrorKind::ConnectionReset.into()
 }
 
@@ -151,47 +149,6 @@ impl Session {
         self.stream = Some(BufReader::new(BufWriter::new(stream)));
         self.secure = true;
         Ok(true)
-    }
-
-    async fn auth(&mut self, rest: &str) -> io::Result<bool> {
-        let (mechanism, initial) = rest.split_once(' ').unwrap_or((rest, ""));
-        let (user, password) = match mechanism.to_ascii_uppercase().as_str() {
-            "PLAIN" => {
-                let initial = if initial.is_empty() {
-                    self.challenge("").await?
-                } else {
-                    decode(initial.as_bytes())
-                };
-                let mut parts = initial.splitn(3, '\0').skip(1);
-                (
-                    parts.next().unwrap_or_default().to_owned(),
-                    parts.next().unwrap_or_default().to_owned(),
-                )
-            }
-            "LOGIN" => (
-                self.challenge("VXNlcm5hbWU6").await?,
-                self.challenge("UGFzc3dvcmQ6").await?,
-            ),
-            _ => return self.tell("504 5.5.4 unknown mechanism").await,
-        };
-        let right = self
-            .shared
-            .auth
-            .as_ref()
-            .is_some_and(|(u, p)| *u == user && *p == password);
-        let ordinary = if right {
-            "235 2.7.0 welcome"
-        } else {
-            "535 5.7.8 wrong user or password"
-        };
-        let answer = self.answer(Stage::Auth, ordinary).await?;
-        self.authenticated = answer.is('2');
-        self.say(answer).await
-    }
-
-    async fn challenge(&mut self, prompt: &str) -> io::Result<String> {
-        self.tell(&format!("334 {prompt}")).await?;
-        Ok(decode(self.line().await?.ok_or_else(gone)?.trim_ascii()))
     }
 
     async fn mail(&mut self, rest: &str) -> io::Result<bool> {
@@ -327,7 +284,7 @@ impl Session {
     }
 
     /// Asks the script what to answer, and waits as long as it says.
-    async fn answer(&mut self, stage: Stage, ordinary: &str) -> io::Result<Answer> {
+    pub(super) async fn answer(&mut self, stage: Stage, ordinary: &str) -> io::Result<Answer> {
         let open = self.open.as_ref();
         let moment = Moment {
             stage,
@@ -378,7 +335,7 @@ impl Session {
         self.say(answer).await
     }
 
-    async fn tell(&mut self, line: &str) -> io::Result<bool> {
+    pub(super) async fn tell(&mut self, line: &str) -> io::Result<bool> {
         self.say(Answer {
             line: line.to_owned(),
             drip: None,
@@ -396,7 +353,7 @@ impl Session {
     }
 
     /// Writes an answer; false when the link is to be closed after it.
-    async fn say(&mut self, answer: Answer) -> io::Result<bool> {
+    pub(super) async fn say(&mut self, answer: Answer) -> io::Result<bool> {
         let closes = answer.line.starts_with("421");
         let stream = self.stream.as_mut().ok_or_else(gone)?;
         let bytes = [answer.line.as_bytes(), b"\r\n"].concat();
@@ -425,7 +382,7 @@ impl Session {
     }
 
     /// The next line with its line end; none when the client has closed.
-    async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub(super) async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         let stream = self.stream.as_mut().ok_or_else(gone)?;
         let mut line = Vec::new();
         stream.take(LONGEST_LINE).read_until(b'\n', &mut line).await?;
@@ -438,10 +395,6 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn decode(text: &[u8]) -> String {
-    String::from_utf8_lossy(&BASE64.decode(text).unwrap_or_default()).into_owned()
 }
 
 /// The address in `FROM:<a@b> SIZE=1`.
