@@ -22,7 +22,9 @@ pub fn start(log: &Log, daemon: bool) -> Result<()> {
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = if text {
         lines.with_ansi(std::io::stderr().is_terminal()).try_init()
     } else {

@@ -15,8 +15,8 @@ pub mod regrade;
 pub mod retier;
 mod stop;
 pub mod sweep;
-pub mod texting;
 pub mod tasks;
+pub mod texting;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -4,6 +4,7 @@
 //! finds them, so that nothing depends on the state of a session (a pooler in transaction mode is fine).
 
 pub mod audience;
+mod condition;
 pub mod contact;
 pub mod control;
 pub mod crossing;
@@ -38,7 +39,6 @@ pub mod today;
 pub mod token;
 pub mod touch;
 pub mod user;
-mod condition;
 
 use std::time::Duration;
 
