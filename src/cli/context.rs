@@ -7,13 +7,21 @@ use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use uuid::Uuid;
 
 use super::Files;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::domain::grading::GradingRules;
 use crate::domain::id::IdSource;
+use crate::domain::retention::RetentionRules;
+use crate::domain::token::TokenKey;
+use crate::engine::journal::Journal;
+use crate::engine::links::LinkDesk;
+use crate::engine::{Channels, Deps, Parts};
 use crate::postgres::{self, Embedded, EmbeddedOptions};
-use crate::store::{self, control};
+use crate::store::queue::Incarnation;
+use crate::store::{self, control, document};
 
 /// Wrong use or input that is not taken: exit code 2, and the text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +59,14 @@ impl Context {
         })
     }
 
+    /// Where this machine keeps what must not be lost while the database is away.
+    pub fn state_dir(&self) -> Result<PathBuf> {
+        match &self.settings.database.data_dir {
+            Some(dir) => Ok(dir.clone()),
+            None => Ok(postgres::default_data_dir()?),
+        }
+    }
+
     /// Opens the database, whatever its schema: the one that is configured, else the embedded one.
     pub async fn reach(&self) -> Result<Opened> {
         let database = &self.settings.database;
@@ -76,7 +92,7 @@ impl Context {
             .context("the database cannot be reached")?;
         Ok(Opened {
             pool,
-            settings: self.settings.clone(),
+            settings: (*self.settings).clone(),
             embedded,
         })
     }
@@ -103,17 +119,53 @@ pub struct Opened {
     /// Connections.
     pub pool: PgPool,
     /// The configuration of this process.
-    pub settings: Arc<Settings>,
+    pub settings: Settings,
     /// The embedded server, where no database is configured.
     pub embedded: Option<Embedded>,
 }
 
 impl Opened {
-    /// Business time: the simulated one, where a simulated clock is in force.
-    pub async fn now(&self) -> Result<DateTime<Utc>> {
+    /// Where business time comes from: a simulated clock, where one is in force, stands where the daemon put it.
+    pub async fn clock(&self) -> Result<Clock> {
         let mut conn = self.pool.acquire().await?;
         let control = control::read(&mut conn).await?;
-        Ok(control.simulated_now.unwrap_or_else(|| Clock::System.now()))
+        Ok(control.simulated_now.map_or(Clock::System, Clock::manual))
+    }
+
+    /// Business time.
+    pub async fn now(&self) -> Result<DateTime<Utc>> {
+        Ok(self.clock().await?.now())
+    }
+
+    /// The rules of grading in force; the shipped ones before anything was applied.
+    pub async fn grading(&self) -> Result<GradingRules> {
+        let mut conn = self.pool.acquire().await?;
+        Ok(document::load(&mut conn).await?.grading)
+    }
+
+    /// The rules of retention in force; the shipped ones before anything was applied.
+    pub async fn retention(&self) -> Result<RetentionRules> {
+        let mut conn = self.pool.acquire().await?;
+        Ok(document::load(&mut conn).await?.retention)
+    }
+
+    /// What the services need, for a command that uses one of them once and owns no work.
+    pub async fn deps(&self, context: &Context, channels: Channels) -> Result<Deps> {
+        let mut conn = self.pool.acquire().await?;
+        let control = control::read(&mut conn).await?;
+        let rules = document::load(&mut conn).await?;
+        let clock = control.simulated_now.map_or(Clock::System, Clock::manual);
+        Ok(Deps::new(Parts {
+            pool: self.pool.clone(),
+            clock,
+            ids: context.ids.clone(),
+            settings: context.settings.clone(),
+            channels,
+            links: LinkDesk::new(TokenKey::new(&control.token_key), &self.settings.listen.public_url),
+            journal: Journal::none(),
+            rules,
+            incarnation: Incarnation { id: Uuid::nil(), epoch: 0 },
+        }))
     }
 
     /// Closes the connections, and the embedded server unless others use it.

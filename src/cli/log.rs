@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::context::actor;
 use super::{Context, person};
 use crate::domain::event::EventType;
+use crate::engine::Channels;
 use crate::engine::by_hand::{self, Spoken};
 
 /// Note that a colleague spoke with a contact; the next touches wait
@@ -63,7 +64,7 @@ impl From<HowArg> for EventType {
 pub async fn run(args: LogArgs, context: &Context) -> Result<ExitCode> {
     let opened = context.open().await?;
     let now = opened.now().await?;
-    let deps = opened.deps(context).await?;
+    let deps = opened.deps(context, Channels::default()).await?;
     let contact = person::find(&mut *opened.pool.acquire().await?, context, &args.contact).await?;
     let spoken = Spoken {
         contact,

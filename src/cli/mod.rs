@@ -8,20 +8,21 @@ mod brake;
 mod context;
 mod demo;
 mod doctor;
-//mod explain;
+mod explain;
 mod import;
-//mod log;
+mod log;
 mod migrate;
 pub mod output;
 mod person;
 mod plan;
-//mod preview;
-//mod report;
+mod preview;
+mod report;
+mod report_tables;
 mod restore;
-mod run;
+//mod run;
 mod sandbox;
-//mod send_test;
-//mod status;
+mod send_test;
+mod status;
 mod task;
 mod tasks;
 mod token;
@@ -79,20 +80,20 @@ pub struct Files {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::DemoArgs),
-    Run(run::RunArgs),
+    //Run(run::RunArgs),
     Migrate(migrate::MigrateArgs),
     Apply(apply::ApplyArgs),
     Import(import::ImportArgs),
     Plan(plan::PlanArgs),
-    //Explain(explain::ExplainArgs),
-    //Preview(preview::PreviewArgs),
-    //SendTest(send_test::SendTestArgs),
-    //Log(log::LogArgs),
+    Explain(explain::ExplainArgs),
+    Preview(preview::PreviewArgs),
+    SendTest(send_test::SendTestArgs),
+    Log(log::LogArgs),
     Tasks(tasks::TasksArgs),
     Task(task::TaskArgs),
-    //Status(status::StatusArgs),
+    Status(status::StatusArgs),
     Brake(brake::BrakeArgs),
-    //Report(report::ReportArgs),
+    Report(report::ReportArgs),
     Sandbox(sandbox::SandboxArgs),
     Token(token::TokenArgs),
     User(user::UserArgs),
@@ -121,7 +122,7 @@ pub fn main() -> ExitCode {
 
 fn start(cli: Cli) -> Result<ExitCode> {
     let context = Context::load(&cli.files)?;
-    trace::start(&context.settings.log, matches!(cli.command, Command::Run(_)))?;
+    trace::start(&context.settings.log, false)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -132,20 +133,20 @@ fn start(cli: Cli) -> Result<ExitCode> {
 async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(args, context).await,
-        Command::Run(args) => run::run(args, context).await,
+        //Command::Run(args) => run::run(args, context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Apply(args) => apply::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
         Command::Plan(args) => plan::run(args, context).await,
-        //Command::Explain(args) => explain::run(args, context).await,
-        //Command::Preview(args) => preview::run(args, context).await,
-        //Command::SendTest(args) => send_test::run(args, context).await,
-        //Command::Log(args) => log::run(args, context).await,
+        Command::Explain(args) => explain::run(args, context).await,
+        Command::Preview(args) => preview::run(args, context).await,
+        Command::SendTest(args) => send_test::run(args, context).await,
+        Command::Log(args) => log::run(args, context).await,
         Command::Tasks(args) => tasks::run(args, context).await,
         Command::Task(args) => task::run(args, context).await,
-        //Command::Status(args) => status::run(args, context).await,
+        Command::Status(args) => status::run(args, context).await,
         Command::Brake(args) => brake::run(args, context).await,
-        //Command::Report(args) => report::run(args, context).await,
+        Command::Report(args) => report::run(args, context).await,
         Command::Sandbox(args) => sandbox::run(args, context).await,
         Command::Token(args) => token::run(args, context).await,
         Command::User(args) => user::run(args, context).await,
@@ -154,4 +155,11 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Version(args) => version::run(args, context).await,
     }
+}
+
+/// Starts to count what this process does; the handle writes the counts out for Prometheus.
+pub fn metrics_handle() -> Result<metrics_exporter_prometheus::PrometheusHandle> {
+    metrics_exporter_prometheus::PrometheusBuilder::new()
+        .install_recorder()
+        .context("the metrics do not start")
 }

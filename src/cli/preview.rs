@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{Context, person};
 use crate::domain::segments::segments;
+use crate::engine::Channels;
 use crate::engine::by_hand;
 use crate::render::message::Rendered;
 
@@ -33,7 +34,7 @@ pub struct PreviewArgs {
 pub async fn run(args: PreviewArgs, context: &Context) -> Result<ExitCode> {
     let opened = context.open().await?;
     let now = opened.now().await?;
-    let deps = opened.deps(context).await?;
+    let deps = opened.deps(context, Channels::default()).await?;
     let contact = person::find(&mut *opened.pool.acquire().await?, context, &args.contact).await?;
     let shown = by_hand::preview(&deps, &args.template, contact, args.locale.as_deref(), now).await?;
     for message in &shown.messages {

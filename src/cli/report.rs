@@ -47,7 +47,7 @@ pub async fn run(args: ReportArgs, context: &Context) -> Result<ExitCode> {
     let text = match args.which {
         Which::Pyramid => {
             let retention = opened.retention().await?;
-            let found = report::pyramid(&mut conn, &retention.pyramid, now).await?;
+            let found = report::pyramid(&mut conn, &retention, now).await?;
             super::output::text(args.format, &report_tables::pyramid(&found), &found)?
         }
         Which::Funnel => {

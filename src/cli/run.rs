@@ -21,4 +21,77 @@ pub struct RunArgs {}
 /// Runs the daemon.
 pub async fn run(_args: RunArgs, _context: &Context) -> Result<ExitCode> {
     bail!("this build has no `run`")
+use anyhow::{Context as _, Result};
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::Context;
+use crate::app::{self, Options};
+use crate::clock::Clock;
+use crate::domain::id::IdSource;
+use crate::{daemon, guard, web};
+
+/// Run the daemon: claim what is due, send it, take in what comes back, serve the page.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+SIGTERM or Ctrl-C drains: nothing more is claimed, what has begun is finished, then it leaves.
+
+Examples:
+  kith run
+  DATABASE_URL=postgres://kith@db/kith KITH_DELIVERY__MODE=live kith run
+  kith run --no-web")]
+pub struct RunArgs {
+    /// Only send; serve no pages, links or hooks
+    #[arg(long)]
+    no_web: bool,
+}
+
+/// Runs until a signal.
+pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
+    let opened = context.open().await?;
+    let journal = context.state_dir()?.join("journal.jsonl");
+    let mode = opened.settings.delivery.mode;
+    let clock = Clock::System;
+    guard::check(&opened.pool, mode, clock.now()).await?;
+    let app = app::build(
+        opened.pool.clone(),
+        opened.settings.clone(),
+        Options { clock, ids: IdSource::Random, journal: Some(journal), roles: vec!["all".to_owned()] },
+    )
+    .await?;
+    let stop = CancellationToken::new();
+    tokio::spawn(until_signal(stop.clone()));
+    let mut servers = Vec::new();
+    if !args.no_web {
+        let listen = &opened.settings.listen;
+        let state = web::WebState::new(app.deps.clone(), Some(super::metrics_handle()?));
+        let public = TcpListener::bind(listen.public).await.with_context(|| format!("listening on {}", listen.public))?;
+        web::check_bind(&opened.pool, listen.admin).await?;
+        let admin = TcpListener::bind(listen.admin).await.with_context(|| format!("listening on {}", listen.admin))?;
+        servers.push(tokio::spawn(web::serve(public, web::public_router(state.clone()), stop.clone())));
+        servers.push(tokio::spawn(web::serve(admin, web::admin_router(state), stop.clone())));
+        info!(public = %listen.public, admin = %listen.admin, "listening");
+    }
+    info!(mode = mode.as_str(), "running");
+    daemon::run(app.deps, stop).await?;
+    for server in servers {
+        server.await??;
+    }
+    opened.close().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Cancels on the first SIGTERM or SIGINT.
+pub async fn until_signal(stop: CancellationToken) {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    stop.cancel();
 }

@@ -7,6 +7,8 @@ use clap::Args;
 
 use super::context::refused;
 use super::{Context, person};
+use crate::app::ways::{self, Sandbox};
+use crate::config::Mode;
 use crate::engine::by_hand::{self, Sent};
 
 /// Send a template, written as for a contact, to an address of your own
@@ -37,17 +39,24 @@ pub struct SendTestArgs {
 pub async fn run(args: SendTestArgs, context: &Context) -> Result<ExitCode> {
     let opened = context.open().await?;
     let now = opened.now().await?;
-    let deps = opened.deps(context).await?;
+    let sandbox = match opened.settings.delivery.mode {
+        Mode::Sandbox => Some(Sandbox::start(opened.pool.clone(), opened.clock().await?).await?),
+        Mode::Rehearsal | Mode::Live => None,
+    };
+    let channels = ways::channels(&opened.settings, sandbox.as_ref(), &opened.clock().await?)?;
+    let deps = opened.deps(context, channels).await?;
     let contact = person::find(&mut *opened.pool.acquire().await?, context, &args.contact).await?;
     let sent = by_hand::send_test(&deps, &args.template, contact, &args.to, args.locale.as_deref(), now).await?;
+    let sandboxed = sandbox.is_some();
+    drop(deps);
     opened.close().await?;
     match sent {
-        Sent::Accepted { sender, reply } => {
-            println!("{sender} took it for {}: {reply}", args.to);
+        Sent::Accepted { reply, .. } if sandboxed => {
+            println!("delivery.mode is sandbox: it lies in the sandbox (`kith sandbox list`), nothing left this machine ({reply})");
             Ok(ExitCode::SUCCESS)
         }
-        Sent::Sandbox => {
-            println!("delivery.mode is sandbox: it lies in the sandbox (`kith sandbox list`), nothing left this machine");
+        Sent::Accepted { sender, reply } => {
+            println!("{sender} took it for {}: {reply}", args.to);
             Ok(ExitCode::SUCCESS)
         }
         Sent::Failed { sender, why } => {

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::Context;
-use crate::engine::standing;
+use crate::engine::status;
 
 /// Show mode, brake, daemons, queue and today's sends
 #[derive(Debug, Args)]
@@ -22,12 +22,12 @@ pub async fn run(args: StatusArgs, context: &Context) -> Result<ExitCode> {
     let opened = context.open().await?;
     let now = opened.now().await?;
     let mut conn = opened.pool.acquire().await?;
-    let status = standing::status(&mut conn, &context.settings, now).await?;
+    let found = status::status(&mut conn, &context.settings, now).await?;
     drop(conn);
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        println!("{}", serde_json::to_string_pretty(&found)?);
     } else {
-        print!("{status}");
+        print!("{found}");
     }
     opened.close().await?;
     Ok(ExitCode::SUCCESS)

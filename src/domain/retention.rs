@@ -1,6 +1,7 @@
 //! The retention rules as written in `config/retention.toml`: what each tier is owed, and when a customer is lost.
 
 use chrono::{DateTime, Duration, Utc};
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -33,6 +34,9 @@ pub struct PyramidRules {
     pub period_days: u32,
     /// Shares of the first cut, in percent.
     pub shares: Shares,
+    /// Cost of the company in a period that no customer carries: a row of its own in the pyramid.
+    #[serde(default)]
+    pub unallocated_cost: Decimal,
 }
 
 /// What the customers of one tier are owed.
@@ -52,6 +56,9 @@ pub struct TierRules {
     pub win_back: Option<String>,
     /// Hours within which the owner has to answer an alert about such a customer.
     pub alert_within_hours: u32,
+    /// What is spent in a period on one such customer (sales, care, service), for the return per tier; absent = unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent_per_customer: Option<Decimal>,
 }
 
 /// Why rules cannot be used.

@@ -1,10 +1,12 @@
 //! One use case per file, each a `run_once(&deps, now)` or a verb.
 
 pub mod access;
+pub mod by_hand;
 pub mod care;
 pub mod clear;
 pub mod dispatch;
 pub mod enroll;
+pub mod explain;
 pub mod import;
 pub mod ingest;
 pub mod journal;
@@ -12,7 +14,9 @@ pub mod links;
 mod person;
 pub mod plan;
 pub mod regrade;
+pub mod report;
 pub mod retier;
+pub mod status;
 mod stop;
 pub mod sweep;
 pub mod tasks;

@@ -128,3 +128,19 @@ pub async fn addresses_of(
         .map(|r| (r.id, r.email_hash, r.phone_hash))
         .collect())
 }
+
+/// Why an address must not be written to; `None` = nothing forbids it.
+pub async fn reason_of(
+    conn: &mut PgConnection,
+    address_hash: &[u8],
+    channel: &str,
+) -> Result<Option<String>, StoreError> {
+    let reason = sqlx::query_scalar!(
+        "select reason from suppression where address_hash = $1 and channel = $2 order by purpose limit 1",
+        address_hash,
+        channel,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(reason)
+}
