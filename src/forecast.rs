@@ -19,9 +19,10 @@ use crate::domain::id::IdSource;
 use crate::domain::token::TokenKey;
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::journal::Journal;
+use crate::engine::rules::Rules;
 use crate::engine::links::LinkDesk;
 use crate::engine::{Channels, Deps, Parts, enroll, next_due, run_until_idle};
-use crate::store::{control, daemon, document, shadow};
+use crate::store::{control, daemon, shadow};
 
 /// The least that the imagined time moves on.
 const STEP: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
@@ -64,7 +65,7 @@ pub async fn run(
     let clock = Clock::manual(now);
     let mut conn = pool.acquire().await?;
     shadow::cast(&mut conn).await.context("shadowing the tables")?;
-    let rules = document::load(&mut conn).await?;
+    let rules = Rules::load(&mut conn).await?;
     let keys = control::read(&mut conn).await?;
     // The brake and the mode stop messages, not plans.
     control::brake(&mut conn, false, "forecast", "forecast", now).await?;

@@ -2,25 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
-use clap::Args;
-
-use super::Context;
-
-/// Run the daemon: cadences, deliveries, responses, pages
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Runs until SIGTERM or Ctrl-C, which let it finish what it is handing over. Several daemons may share a database.
-
-Examples:
-  kith run
-  DATABASE_URL=postgres://kith@db.example.com/kith kith run --config /etc/kith
-  KITH_DELIVERY__MODE=live KITH_LOG=info,kith::engine=debug kith run")]
-pub struct RunArgs {}
-
-/// Runs the daemon.
-pub async fn run(_args: RunArgs, _context: &Context) -> Result<ExitCode> {
-    bail!("this build has no `run`")
 use anyhow::{Context as _, Result};
 use clap::Args;
 use tokio::net::TcpListener;
@@ -31,8 +12,10 @@ use tracing::info;
 use super::Context;
 use crate::app::{self, Options};
 use crate::clock::Clock;
+use crate::config::Settings;
 use crate::domain::id::IdSource;
-use crate::{daemon, guard, web};
+use crate::daemon::identity;
+use crate::{daemon, web};
 
 /// Run the daemon: claim what is due, send it, take in what comes back, serve the page.
 #[derive(Debug, Args)]
@@ -55,10 +38,10 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
     let journal = context.state_dir()?.join("journal.jsonl");
     let mode = opened.settings.delivery.mode;
     let clock = Clock::System;
-    guard::check(&opened.pool, mode, clock.now()).await?;
+    identity::check(&opened.pool, mode, clock.now()).await?;
     let app = app::build(
         opened.pool.clone(),
-        opened.settings.clone(),
+        Settings::clone(&opened.settings),
         Options { clock, ids: IdSource::Random, journal: Some(journal), roles: vec!["all".to_owned()] },
     )
     .await?;
@@ -67,7 +50,7 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
     let mut servers = Vec::new();
     if !args.no_web {
         let listen = &opened.settings.listen;
-        let state = web::WebState::new(app.deps.clone(), Some(super::metrics_handle()?));
+        let state = web::WebState::new(app.deps.clone(), Some(super::trace::metrics()?));
         let public = TcpListener::bind(listen.public).await.with_context(|| format!("listening on {}", listen.public))?;
         web::check_bind(&opened.pool, listen.admin).await?;
         let admin = TcpListener::bind(listen.admin).await.with_context(|| format!("listening on {}", listen.admin))?;

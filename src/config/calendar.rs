@@ -9,7 +9,7 @@ use crate::domain::festival::FestivalDay;
 use crate::domain::holiday::DayKind;
 
 /// A calendar as written in `config/calendars/NAME.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calendar {
     /// One line for people: whose days, and how far they are official.

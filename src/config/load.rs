@@ -11,12 +11,17 @@ use super::source::Source;
 /// The name of the compiled-in defaults in messages.
 const DEFAULTS: &str = "built-in kith.toml";
 
-/// Where a compiled-in default is not to be trusted, the environment of the process.
+/// Names and values of an environment.
 type Variables = Vec<(String, String)>;
 
 impl Settings {
     /// Loads `DIR/kith.toml`, or the compiled-in copy where there is no directory; then the environment.
     pub fn load(dir: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::load_placed(dir).map(|(settings, _)| settings)
+    }
+
+    /// The same, with the source that knows the place of every key.
+    pub fn load_placed(dir: Option<&Path>) -> Result<(Self, Source), ConfigError> {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -35,7 +40,7 @@ impl Settings {
             }
         };
         let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
-        Self::from_texts(file, &environment)
+        Self::placed(file, &environment)
     }
 
     /// The compiled-in defaults alone.
@@ -45,6 +50,10 @@ impl Settings {
 
     /// From the text of a file (with its name) and variables of an environment.
     pub fn from_texts(file: Option<(&str, &str)>, environment: &Variables) -> Result<Self, ConfigError> {
+        Self::placed(file, environment).map(|(settings, _)| settings)
+    }
+
+    fn placed(file: Option<(&str, &str)>, environment: &Variables) -> Result<(Self, Source), ConfigError> {
         let source = layers(file, environment)?;
         let mut settings: Self = source.read()?;
         let problems = settings.check(&source);
@@ -57,12 +66,12 @@ impl Settings {
         {
             settings.database.url = Some(DatabaseUrl::FromEnvironment(HiddenUrl(url.clone())));
         }
-        Ok(settings)
+        Ok((settings, source))
     }
 }
 
 /// Defaults, file and environment, laid over each other.
-pub fn layers(file: Option<(&str, &str)>, environment: &Variables) -> Result<Source, ConfigError> {
+fn layers(file: Option<(&str, &str)>, environment: &Variables) -> Result<Source, ConfigError> {
     let mut source = Source::of(DEFAULTS, shipped::KITH_TOML)?;
     if let Some((name, text)) = file {
         source.lay_over(name, text)?;

@@ -1,5 +1,6 @@
 //! The one loop shape, roles, incarnation and heartbeat.
 
+pub mod identity;
 pub mod lease;
 
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use crate::domain::gate::{self, Charge, Clearance, Facts, Verdict};
 use crate::domain::zone::{day_start, local_date};
 use crate::store::crossing;
 use crate::store::decision::{self, NewDecision};
-use crate::store::document::Rules;
+use crate::engine::rules::Rules;
 use crate::store::facts::{self, Colleague, GateRow};
 use crate::store::queue::{self, ClaimedTouch, Held};
 
@@ -207,7 +207,7 @@ impl Desk {
             brake: self.brake,
             not_on_list: deps.not_on_list(row.address.as_deref()),
         };
-        let verdict = gate::judge(&facts, &rules.gate, rules.calendar_of(row.region.as_deref()), now);
+        let verdict = gate::judge(&facts, &rules.gate, rules.holidays(row.region.as_deref()), now);
         if let Verdict::Clear(_, charges) = &verdict {
             // Granted to this one, so the next of the batch sees it as sent.
             let mut keys: Vec<PaceKey> = charges

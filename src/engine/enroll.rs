@@ -11,7 +11,7 @@ use crate::domain::chance;
 use crate::domain::event::EventType;
 use crate::domain::progress::{self, Dates};
 use crate::store::audience::{self, Member};
-use crate::store::document::Rules;
+use crate::engine::rules::Rules;
 use crate::store::enrollment::{self, NewEnrollment};
 use crate::store::{control, entrant};
 
@@ -250,7 +250,7 @@ pub async fn admit(
         .filter_map(|person| {
             let dates = Dates {
                 zone: deps.zone_of(person.timezone.as_deref()),
-                calendar: rules.calendar_of(person.region.as_deref()),
+                calendar: rules.holidays(person.region.as_deref()),
                 expected_on: person.expected_on,
                 expected_close: person.expected_close,
                 birthday: person.next_birthday_on,

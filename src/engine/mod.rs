@@ -1,6 +1,7 @@
 //! One use case per file, each a `run_once(&deps, now)` or a verb.
 
 pub mod access;
+pub mod apply;
 pub mod by_hand;
 pub mod care;
 pub mod clear;
@@ -11,11 +12,12 @@ pub mod import;
 pub mod ingest;
 pub mod journal;
 pub mod links;
-mod person;
+pub mod person;
 pub mod plan;
 pub mod regrade;
 pub mod report;
 pub mod retier;
+pub mod rules;
 pub mod status;
 mod stop;
 pub mod sweep;
@@ -32,13 +34,14 @@ use sqlx::PgPool;
 
 use self::journal::Journal;
 use self::links::LinkDesk;
+use self::rules::Rules;
 use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::config::delivery::Mode;
 use crate::domain::cadence::ChannelKind;
 use crate::domain::id::IdSource;
-use crate::store::document::{self, Rules};
+use crate::store::document;
 use crate::store::queue::Incarnation;
 
 /// What every service works with.
@@ -143,7 +146,7 @@ impl Deps {
         if document::rules_stamp(&mut conn).await? == self.rules().stamp {
             return Ok(false);
         }
-        let fresh = document::load(&mut conn).await?;
+        let fresh = Rules::load(&mut conn).await?;
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(true)
     }

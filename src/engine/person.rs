@@ -7,7 +7,7 @@ use super::links::MessageLinks;
 use crate::render::context::{
     Account, Birthday, Company, Contact, Lead, Links, Occasion, Owner, Purchase, RenderContext,
 };
-use crate::store::document::Rules;
+use crate::engine::rules::Rules;
 use crate::store::facts::PersonRow;
 
 /// The variables of one message.

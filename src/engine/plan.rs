@@ -12,7 +12,7 @@ use super::{Deps, Summary, stop};
 use crate::domain::cadence::{Cadence, ChannelKind};
 use crate::domain::condition::Condition;
 use crate::domain::progress::{self, Action, Dates, Holds, Position, Reach, TouchState};
-use crate::store::document::Rules;
+use crate::engine::rules::Rules;
 use crate::store::enrollment::{Due, End, Move};
 use crate::store::touch::NewTouch;
 use crate::store::{audience, enrollment, touch};
@@ -66,7 +66,7 @@ impl Outcome {
         };
         let dates = Dates {
             zone: deps.zone_of(row.timezone.as_deref()),
-            calendar: rules.calendar_of(row.region.as_deref()),
+            calendar: rules.holidays(row.region.as_deref()),
             expected_on: row.expected_on,
             expected_close: row.expected_close,
             birthday: row.next_birthday_on,

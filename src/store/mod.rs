@@ -3,6 +3,7 @@
 //! Every table lives in the schema `kith`. SQL names tables unqualified: the role's own `search_path` in this database
 //! finds them, so that nothing depends on the state of a session (a pooler in transaction mode is fine).
 
+pub mod admin;
 pub mod audience;
 mod condition;
 pub mod contact;
@@ -41,6 +42,7 @@ pub mod today;
 pub mod token;
 pub mod touch;
 pub mod user;
+pub mod audit;
 
 use std::time::Duration;
 

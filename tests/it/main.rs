@@ -1,6 +1,7 @@
 //! The integration tests: one binary over a real Postgres.
 
 mod audience;
+mod flow;
 mod harness;
 mod house;
 mod import;

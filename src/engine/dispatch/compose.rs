@@ -19,7 +19,7 @@ use crate::domain::segments;
 use crate::domain::zone::local_date;
 use crate::render::message::{Medium, Rendered, Wanted, render};
 use crate::render::mime::{Envelope, build_email};
-use crate::store::document::Rules;
+use crate::engine::rules::Rules;
 use crate::store::facts::{self, PersonRow};
 use crate::store::outcome::MessageRow;
 use crate::store::queue::ClaimedTouch;
@@ -168,7 +168,7 @@ fn draft(
         locale: &locale,
         default_locale: &default_locale,
     };
-    let rendered = render(rules.registry(), wanted, &context, &links).map_err(|e| e.to_string())?;
+    let rendered = render(&rules.registry, wanted, &context, &links).map_err(|e| e.to_string())?;
     let mut row = MessageRow {
         touch_id: touch.id(),
         id: touch.message_id,
@@ -223,7 +223,7 @@ fn draft(
             let zone = deps.zone_of(person.timezone.as_deref());
             let due_at = step
                 .deadline
-                .after(now, zone, rules.calendar_of(person.region.as_deref()));
+                .after(now, zone, rules.holidays(person.region.as_deref()));
             let task = NewTask {
                 id: deps.ids.next(now),
                 kind: "touch".to_owned(),

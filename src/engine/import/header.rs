@@ -100,7 +100,8 @@ impl Header {
         let skip = if self.was_rejected() { REJECTED.len() } else { 0 };
         let known = self.kind.columns();
         for name in &self.names[skip..] {
-            if !known.contains(&name.as_str()) && !name.starts_with("attr.") {
+            let is_attribute = self.kind.takes_attributes() && name.starts_with("attr.");
+            if !known.contains(&name.as_str()) && !is_attribute {
                 return Err(FileRefusal::new(name, unknown(name, known, record)));
             }
         }

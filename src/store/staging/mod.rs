@@ -36,11 +36,13 @@ pub struct Tally {
 }
 
 /// Prepares a session: small transactions that need not survive a power cut one by one (an import is repeated), and
-/// joins from the staged rows into the indexes, for a chunk is small beside the tables and no statistics know it.
+/// joins from the staged rows into the indexes. No statistics know a chunk or a table that is just being filled;
+/// left to guess, the planner now and then compares every staged row with every stored one.
 pub async fn prepare_session(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql(
-        "set synchronous_commit = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off;
-         set temp_buffers = '32MB'; set client_min_messages = warning",
+        "set synchronous_commit = off; set enable_hashjoin = off; set enable_mergejoin = off;
+         set enable_material = off; set random_page_cost = 1; set jit = off; set temp_buffers = '32MB';
+         set client_min_messages = warning",
     )
     .execute(connection)
     .await?;

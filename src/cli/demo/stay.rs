@@ -1,0 +1,97 @@
+//! The demo stays up: its pages are served, its clock waits to be moved.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use chrono::TimeDelta;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::stage::{DATABASE, Stage};
+use crate::cli::Context;
+use crate::cli::run::until_signal;
+use crate::domain::span::Span;
+use crate::postgres::{self, EmbeddedOptions};
+use crate::simulate::Simulation;
+use crate::store::{self, control};
+use crate::web;
+
+/// How often the clock looks whether it has been asked to move, and responses are taken in.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Serves the pages until Ctrl-C, still on the simulated clock.
+pub async fn stay(stage: Stage, mut simulation: Simulation, context: &Context) -> Result<ExitCode> {
+    let deps = stage.app.deps.clone();
+    let stop = CancellationToken::new();
+    tokio::spawn(until_signal(stop.clone()));
+    let listen = &context.settings.listen;
+    let state = web::WebState::new(deps.clone(), Some(crate::cli::trace::metrics()?));
+    let public = TcpListener::bind(listen.public).await.with_context(|| format!("listening on {}", listen.public))?;
+    let admin = TcpListener::bind(listen.admin).await.with_context(|| format!("listening on {}", listen.admin))?;
+    let servers = [
+        tokio::spawn(web::serve(public, web::public_router(state.clone()), stop.clone())),
+        tokio::spawn(web::serve(admin, web::admin_router(state), stop.clone())),
+    ];
+    let link = web::login_link(&deps, "operator", TimeDelta::hours(12)).await?;
+    println!("\n  The page is up: http://{}{link}", listen.admin);
+    println!("  The clock stands still at {}. `kith demo --advance 7d` moves it. Ctrl-C ends the demo.", deps.clock.now().format("%Y-%m-%d %H:%M"));
+    while !stop.is_cancelled() {
+        let now = deps.clock.now();
+        let target = {
+            let mut conn = deps.pool.acquire().await?;
+            control::read(&mut conn).await?.simulated_target
+        };
+        match target.filter(|target| *target > now) {
+            Some(target) => simulation.play(target, |_| {}).await?,
+            // Somebody may have clicked a link of a message in the sandbox.
+            None => simulation.settle_down(now).await?,
+        }
+        let mut conn = deps.pool.acquire().await?;
+        control::simulated(&mut conn, Some(deps.clock.now())).await?;
+        drop(conn);
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    drop(simulation);
+    for server in servers {
+        server.await??;
+    }
+    stage.clear().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the demo that is up to move its clock, and waits until it has.
+pub async fn advance(context: &Context, by: Span) -> Result<ExitCode> {
+    let length = by.length();
+    if length <= TimeDelta::zero() || length > TimeDelta::days(730) {
+        bail!("--advance: more than nothing and at most 730d");
+    }
+    let embedded = postgres::start(EmbeddedOptions {
+        data_dir: context.settings.database.data_dir.clone(),
+        settings: Vec::new(),
+    })
+    .await?;
+    let pool = store::connect(embedded.connect_options().database(DATABASE), 1)
+        .await
+        .context("no demo is up: `kith demo` starts one")?;
+    let mut conn = pool.acquire().await?;
+    let control = control::read(&mut conn).await?;
+    let Some(now) = control.simulated_now else { bail!("no demo is up: `kith demo` starts one") };
+    let target = now + length;
+    control::ask_simulated(&mut conn, Some(target)).await?;
+    loop {
+        let at = control::read(&mut conn).await?.simulated_now.unwrap_or(now);
+        if at >= target {
+            println!("It is {} now.", at.format("%Y-%m-%d %H:%M"));
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    drop(conn);
+    pool.close().await;
+    embedded.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
