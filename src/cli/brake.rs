@@ -43,25 +43,9 @@ pub async fn run(args: BrakeArgs, context: &Context) -> Result<ExitCode> {
     let mut tx = opened.pool.begin().await?;
     control::brake(&mut tx, on, &args.reason, &actor(), now).await?;
     let after = json!({ "on": on, "reason": args.reason });
-    control::audit(
-        &mut tx,
-        context.ids.next(now),
-        now,
-        &actor(),
-        "brake",
-        "control",
-        Some(&after),
-    )
-    .await?;
+    control::audit(&mut tx, context.ids.next(now), now, &actor(), "brake", "control", Some(&after)).await?;
     tx.commit().await?;
-    println!(
-        "{}",
-        if on {
-            "the brake is on: nothing goes out"
-        } else {
-            "the brake is off"
-        }
-    );
+    println!("{}", if on { "the brake is on: nothing goes out" } else { "the brake is off" });
     opened.close().await?;
     Ok(ExitCode::SUCCESS)
 }

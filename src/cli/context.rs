@@ -17,11 +17,12 @@ use crate::domain::id::IdSource;
 use crate::domain::retention::RetentionRules;
 use crate::domain::token::TokenKey;
 use crate::engine::journal::Journal;
+use crate::engine::rules::Rules;
 use crate::engine::links::LinkDesk;
 use crate::engine::{Channels, Deps, Parts};
 use crate::postgres::{self, Embedded, EmbeddedOptions};
 use crate::store::queue::Incarnation;
-use crate::store::{self, control, document};
+use crate::store::{self, control};
 
 /// Wrong use or input that is not taken: exit code 2, and the text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -140,20 +141,20 @@ impl Opened {
     /// The rules of grading in force; the shipped ones before anything was applied.
     pub async fn grading(&self) -> Result<GradingRules> {
         let mut conn = self.pool.acquire().await?;
-        Ok(document::load(&mut conn).await?.grading)
+        Ok(Rules::load(&mut conn).await?.grading)
     }
 
     /// The rules of retention in force; the shipped ones before anything was applied.
     pub async fn retention(&self) -> Result<RetentionRules> {
         let mut conn = self.pool.acquire().await?;
-        Ok(document::load(&mut conn).await?.retention)
+        Ok(Rules::load(&mut conn).await?.retention)
     }
 
     /// What the services need, for a command that uses one of them once and owns no work.
     pub async fn deps(&self, context: &Context, channels: Channels) -> Result<Deps> {
         let mut conn = self.pool.acquire().await?;
         let control = control::read(&mut conn).await?;
-        let rules = document::load(&mut conn).await?;
+        let rules = Rules::load(&mut conn).await?;
         let clock = control.simulated_now.map_or(Clock::System, Clock::manual);
         Ok(Deps::new(Parts {
             pool: self.pool.clone(),

@@ -19,7 +19,7 @@ mod preview;
 mod report;
 mod report_tables;
 mod restore;
-//mod run;
+mod run;
 mod sandbox;
 mod send_test;
 mod status;
@@ -80,7 +80,7 @@ pub struct Files {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::DemoArgs),
-    //Run(run::RunArgs),
+    Run(run::RunArgs),
     Migrate(migrate::MigrateArgs),
     Apply(apply::ApplyArgs),
     Import(import::ImportArgs),
@@ -131,7 +131,7 @@ fn start(cli: Cli) -> Result<ExitCode> {
 async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
     match command {
         Command::Demo(args) => demo::run(args, context).await,
-        //Command::Run(args) => run::run(args, context).await,
+        Command::Run(args) => run::run(args, context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Apply(args) => apply::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,

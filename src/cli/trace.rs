@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use anyhow::{Context, Result, anyhow};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::runtime::{Log, LogFormat};
@@ -22,13 +23,16 @@ pub fn start(log: &Log, daemon: bool) -> Result<()> {
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = if text {
         lines.with_ansi(std::io::stderr().is_terminal()).try_init()
     } else {
         lines.json().flatten_event(true).try_init()
     };
     started.map_err(|error| anyhow!("the log does not start: {error}"))
+}
+
+/// Starts to count, for `/metrics`. Once in a process.
+pub fn metrics() -> Result<PrometheusHandle> {
+    PrometheusBuilder::new().install_recorder().context("the metrics do not start")
 }

@@ -104,9 +104,7 @@ async fn round(deps: &Deps) -> Result<()> {
 }
 
 async fn pause(usual: Duration, failures: u32, stop: &CancellationToken) {
-    let pause = (usual * 2u32.saturating_pow(failures.min(8)))
-        .min(LONGEST_PAUSE)
-        .max(usual);
+    let pause = (usual * 2u32.saturating_pow(failures.min(8))).min(LONGEST_PAUSE).max(usual);
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
         () = stop.cancelled() => {}

@@ -140,7 +140,10 @@ async fn load_sample(pool: &PgPool, args: &DemoArgs, settings: &Settings, now: D
     // What the company knew was known the day before.
     let imported_at = now - chrono::TimeDelta::days(1);
     for (name, path) in files {
-        let kind: Kind = name.parse().with_context(|| format!("the sample file {name}"))?;
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+            .with_context(|| format!("the sample file {name}"))?;
         let order = ImportOrder { kind, path, source: "sample".to_owned(), dry_run: false };
         match import::import(&deps, &order, imported_at, |_| {}).await? {
             Imported::Done(report) if report.refused == 0 => {}
