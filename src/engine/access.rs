@@ -33,6 +33,8 @@ pub struct Visitor {
     pub name: Option<String>,
     /// What he may do.
     pub role: Role,
+    /// External id of the owner he is.
+    pub owner: Option<String>,
 }
 
 impl Visitor {
@@ -84,13 +86,15 @@ fn fits(password: &str, hash: &str) -> bool {
     })
 }
 
-/// Makes a user, or gives him another role and password; his sessions end.
+/// Makes a user, or gives him another role, password and owner (external id or mail address of the rep he is); his
+/// sessions end. An error when the password is too short or no owner is called so.
 pub async fn put_user(
     conn: &mut PgConnection,
     id: Uuid,
     name: &str,
     role: Role,
     password: &str,
+    owner: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<()> {
     if name.trim().is_empty() || name.len() > 100 {
@@ -104,7 +108,9 @@ pub async fn put_user(
         role: role.as_str().to_owned(),
         password_hash,
     };
-    user::put(conn, &user, now).await?;
+    if !user::put(conn, &user, owner, now).await? {
+        bail!("no owner has that external id or mail address");
+    }
     session::close_all(conn, &user.name).await?;
     Ok(())
 }
@@ -156,7 +162,11 @@ pub async fn visitor(conn: &mut PgConnection, secret: &str) -> Result<Option<Vis
         return Ok(None);
     };
     let role = row.role.parse().context("a session's role")?;
-    Ok(Some(Visitor { name: row.name, role }))
+    Ok(Some(Visitor {
+        name: row.name,
+        role,
+        owner: row.owner,
+    }))
 }
 
 /// Ends a session.

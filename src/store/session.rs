@@ -13,6 +13,8 @@ pub struct SessionRow {
     pub name: Option<String>,
     /// The role it acts in.
     pub role: String,
+    /// External id of the owner he is.
+    pub owner: Option<String>,
 }
 
 /// Opens a session for `seconds`.
@@ -40,8 +42,8 @@ pub async fn find(conn: &mut PgConnection, token_hash: &[u8]) -> Result<Option<S
     let row = sqlx::query_as!(
         SessionRow,
         r#"
-        select u.name as "name?", coalesce(u.role, s.role) as "role!"
-        from web_session s left join app_user u on u.id = s.user_id
+        select u.name as "name?", coalesce(u.role, s.role) as "role!", o.external_id as "owner?"
+        from web_session s left join app_user u on u.id = s.user_id left join owner o on o.id = u.owner_id
         where s.token_hash = $1 and s.expires_at > now()
         "#,
         token_hash,

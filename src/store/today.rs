@@ -5,15 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
-
-/// A count by name.
-#[derive(Debug, Clone)]
-pub struct Count {
-    /// What is counted.
-    pub name: String,
-    /// How many.
-    pub count: i64,
-}
+use super::report::Count;
 
 /// Messages handed over from `from` on, by channel.
 pub async fn sent_by_channel(
@@ -24,27 +16,12 @@ pub async fn sent_by_channel(
     let rows = sqlx::query_as!(
         Count,
         r#"
-        select channel as "name!", count(*) as "count!" from message
+        select channel as "name!", count(*) as "n!" from message
         where done_at >= $1 and done_at < $2 and outcome = 'accepted'
         group by 1 order by 1
         "#,
         from,
         until,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows)
-}
-
-/// Touches that the gate holds back at this moment, by reason.
-pub async fn held_by_reason(conn: &mut PgConnection) -> Result<Vec<Count>, StoreError> {
-    let rows = sqlx::query_as!(
-        Count,
-        r#"
-        select held as "name!", count(*) as "count!" from queue
-        where held is not null and state = 'waiting'
-        group by 1 order by 2 desc, 1
-        "#,
     )
     .fetch_all(conn)
     .await?;
@@ -61,7 +38,7 @@ pub async fn events_by_type(
     let rows = sqlx::query_as!(
         Count,
         r#"
-        select type as "name!", count(*) as "count!" from event
+        select type as "name!", count(*) as "n!" from event
         where id >= $3 and received_at >= $1 and received_at < $2 and human
         group by 1 order by 2 desc, 1
         "#,
@@ -168,7 +145,7 @@ pub async fn sent_by_day(
 ) -> Result<Vec<(chrono::NaiveDate, i64)>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        select (done_at at time zone $3)::date as "day!", count(*) as "count!" from message
+        select (done_at at time zone $3)::date as "day!", count(*) as "n!" from message
         where done_at >= $1 and done_at < $2 and outcome = 'accepted'
         group by 1 order by 1
         "#,
@@ -178,5 +155,5 @@ pub async fn sent_by_day(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|r| (r.day, r.count)).collect())
+    Ok(rows.into_iter().map(|r| (r.day, r.n)).collect())
 }

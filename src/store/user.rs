@@ -19,22 +19,34 @@ pub struct User {
     pub password_hash: String,
 }
 
-/// Makes a user, or gives an existing one another role and password.
-pub async fn put(conn: &mut PgConnection, user: &User, now: DateTime<Utc>) -> Result<(), StoreError> {
-    sqlx::query!(
+/// Makes a user, or gives an existing one another role, password and owner (external id or mail address of the rep he
+/// is). False = no owner is called so, and nothing is done.
+pub async fn put(
+    conn: &mut PgConnection,
+    user: &User,
+    owner: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
         r#"
-        insert into app_user (id, name, role, password_hash, created_at) values ($1, $2, $3, $4, $5)
-        on conflict (name) do update set role = excluded.role, password_hash = excluded.password_hash
+        insert into app_user (id, name, role, password_hash, created_at, owner_id)
+        select $1, $2, $3, $4, $5, o.id
+        from (select) as one
+        left join lateral (select id from owner where external_id = $6 or email = $6 order by id limit 1) o on true
+        where $6::text is null or o.id is not null
+        on conflict (name) do update
+        set role = excluded.role, password_hash = excluded.password_hash, owner_id = excluded.owner_id
         "#,
         user.id,
         user.name,
         user.role,
         user.password_hash,
         now,
+        owner,
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// The user of that name.

@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail};
 use axum::{Router, middleware};
+use chrono::TimeDelta;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::error::HttpError;
 use self::routes::Routes;
 pub use self::state::WebState;
+use crate::engine::{Deps, access};
 use crate::store::user;
 
 /// What recipients and providers reach.
@@ -76,6 +78,13 @@ pub async fn check_bind(pool: &PgPool, admin: SocketAddr) -> Result<()> {
         bail!(why);
     }
     Ok(())
+}
+
+/// The path of a page that logs in once, in a role (`operator`, `marketer`, `lead` or `rep`).
+pub async fn login_link(deps: &Deps, role: &str, good_for: TimeDelta) -> Result<String> {
+    let mut conn = deps.pool.acquire().await?;
+    let secret = access::offer_link(&mut conn, role.parse()?, good_for).await?;
+    Ok(format!("/login/link/{secret}"))
 }
 
 /// Serves until `stop`, then finishes the requests that have begun.

@@ -7,6 +7,7 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use handlebars::{
     Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderError, RenderErrorReason,
+    handlebars_helper,
 };
 use rust_embed::RustEmbed;
 use serde::Serialize;
@@ -57,6 +58,8 @@ impl Pages {
         let words = words()?;
         templates.register_helper("t", Box::new(Word(words.clone())));
         templates.register_helper("word", Box::new(Known(words.clone())));
+        handlebars_helper!(num: |n: Value| grouped(&n));
+        templates.register_helper("num", Box::new(num));
         Ok(Self { templates, words, style })
     }
 
@@ -88,6 +91,29 @@ impl Pages {
         ];
         (headers, self.style.clone()).into_response()
     }
+}
+
+/// A number to whole units with its thousands apart; money comes as text.
+fn grouped(number: &Value) -> String {
+    let text = match number {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let Ok(number) = text.parse::<rust_decimal::Decimal>() else {
+        return text;
+    };
+    let whole = number.round().abs().to_string();
+    let mut out = String::with_capacity(whole.len() + whole.len() / 3 + 1);
+    if number.round().is_sign_negative() && !number.round().is_zero() {
+        out.push('−');
+    }
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 fn words() -> anyhow::Result<Words> {
@@ -173,6 +199,20 @@ mod tests {
         let public: BTreeSet<_> = keys("en").into_iter().filter(|k| k.starts_with("public.")).collect();
         assert!(!public.is_empty());
         assert_eq!(keys("zh-Hant"), public);
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        for (number, text) in [
+            (Value::from(0), "0"),
+            (Value::from(999), "999"),
+            (Value::from(9_956_060), "9,956,060"),
+            (Value::from("-522.4"), "−522"),
+            (Value::from("1234.50"), "1,234"),
+            (Value::from("–"), "–"),
+        ] {
+            assert_eq!(grouped(&number), text);
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ struct Owner {
 
 #[derive(Serialize)]
 struct Task {
-    id: Uuid,
+    action: String,
     kind: String,
     title: String,
     body: String,
@@ -78,7 +78,7 @@ pub async fn page(
             .map(|row| Task {
                 due: desk.time(row.due_at),
                 overdue: row.due_at < desk.now,
-                id: row.id,
+                action: format!("/tasks/{}", row.id),
                 kind: row.kind,
                 title: row.title,
                 body: row.body,

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::desk::Desk;
 use crate::domain::zone;
-use crate::store::today::{self, Count};
+use crate::store::report::Count;
+use crate::store::{status, today};
 use crate::web::error::HttpError;
 use crate::web::state::WebState;
 
@@ -67,13 +68,13 @@ struct Bar {
 }
 
 fn named(counts: Vec<Count>) -> Vec<Named> {
-    let most = counts.iter().map(|c| c.count).max().unwrap_or(0).max(1);
+    let most = counts.iter().map(|c| c.n).max().unwrap_or(0).max(1);
     counts
         .into_iter()
         .map(|c| Named {
             name: c.name,
-            count: c.count,
-            width: c.count * 100 / most,
+            count: c.n,
+            width: c.n * 100 / most,
         })
         .collect()
 }
@@ -92,13 +93,13 @@ pub async fn page(State(state): State<WebState>, desk: Desk) -> Result<Html<Stri
     let first = today - TimeDelta::days(DAYS - 1);
     let mut conn = state.conn().await?;
     let sent = today::sent_by_channel(&mut conn, from, until).await?;
-    let held = today::held_by_reason(&mut conn).await?;
+    let held = status::held(&mut conn, desk.now).await?;
     let events = today::events_by_type(&mut conn, from, until, first_id(from)).await?;
     let waiting = today::waiting(&mut conn, desk.now, first_id(desk.now - TimeDelta::days(90))).await?;
     let moves = today::moves(&mut conn, desk.now - TimeDelta::days(7), until, 12).await?;
     let begin = zone::day_start(first, desk.zone);
     let by_day = today::sent_by_day(&mut conn, begin, until, desk.zone.name()).await?;
-    let count = |name: &str| events.iter().find(|e| e.name == name).map_or(0, |e| e.count);
+    let count = |name: &str| events.iter().find(|e| e.name == name).map_or(0, |e| e.n);
     let most = by_day.iter().map(|(_, n)| *n).max().unwrap_or(0);
     let bars = (0..DAYS)
         .map(|at| {
@@ -116,8 +117,8 @@ pub async fn page(State(state): State<WebState>, desk: Desk) -> Result<Html<Stri
         .collect();
     let view = View {
         day: today.to_string(),
-        sent_all: sent.iter().map(|c| c.count).sum(),
-        held_all: held.iter().map(|c| c.count).sum(),
+        sent_all: sent.iter().map(|c| c.n).sum(),
+        held_all: held.iter().map(|c| c.n).sum(),
         replies: count("replied"),
         opt_outs: count("opted_out"),
         clicks: count("clicked"),
