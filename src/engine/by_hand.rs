@@ -36,7 +36,7 @@ pub async fn preview(
 ) -> Result<Preview> {
     let written = Written::of(deps, template, contact, locale, now).await?;
     let default_locale = &deps.settings.company.default_locale;
-    Ok(render_preview(deps.rules().registry(), template, &written.locale, default_locale, &written.context)?)
+    Ok(render_preview(&deps.rules().registry, template, &written.locale, default_locale, &written.context)?)
 }
 
 /// What became of a message sent by hand.
@@ -83,7 +83,7 @@ pub async fn send_test(
         return Ok(Sent::Refused(format!("no sender for {} is configured", kind.as_str())));
     };
     let rendered = render(
-        deps.rules().registry(),
+        &deps.rules().registry,
         Wanted {
             template,
             medium: to.medium(),

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Deps, Summary};
-use crate::domain::cadence::{Cadence, Class, Reentry, Subject};
+use crate::domain::cadence::{Cadence, Class, People, Reentry, Subject};
 use crate::domain::chance;
 use crate::domain::event::EventType;
 use crate::domain::progress::{self, Dates};
@@ -244,7 +244,13 @@ pub async fn admit(
         Reentry::After(span) => Some(now - span.length()),
         _ => None,
     };
-    let candidates = entrant::candidates(conn, &contacts, &leads, &cadence.name, again_before).await?;
+    let one_per_lead = cadence.subject == Subject::Lead && cadence.people == People::Decider;
+    let mut candidates =
+        entrant::candidates(conn, &contacts, &leads, &cadence.name, again_before, one_per_lead).await?;
+    if one_per_lead {
+        candidates.sort_by_key(|c| (c.lead_id, -c.influence, c.contact_id));
+        candidates.dedup_by_key(|c| c.lead_id);
+    }
     let rows: Vec<NewEnrollment> = candidates
         .iter()
         .filter_map(|person| {

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod apply;
+pub mod backup;
 pub mod by_hand;
 pub mod care;
 pub mod clear;

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod audience;
 mod condition;
+pub mod backup;
 pub mod contact;
 pub mod control;
 pub mod crossing;

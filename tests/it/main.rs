@@ -1,6 +1,9 @@
 //! The integration tests: one binary over a real Postgres.
 
+mod apply;
+mod apply_faults;
 mod audience;
+mod cadences;
 mod flow;
 mod harness;
 mod house;
