@@ -125,8 +125,7 @@ pub async fn person(
     if story::names(&mut conn, &[id]).await?.is_empty() {
         return Err(HttpError::NotFound);
     }
-    let rules = state.deps.rules();
-    let story = explain::story(&mut conn, id, &rules.grading, desk.zone, desk.now).await?;
+    let story = explain::story(&mut conn, id, desk.now).await?;
     let mut told = story.told;
     told.reverse();
     let mut person = story.head;
