@@ -1,5 +1,6 @@
 //! One use case per file, each a `run_once(&deps, now)` or a verb.
 
+pub mod access;
 pub mod apply;
 pub mod backup;
 pub mod by_hand;
@@ -23,6 +24,7 @@ pub mod status;
 mod stop;
 pub mod sweep;
 pub mod tasks;
+pub mod texting;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -1,9 +1,4 @@
-//! The integration tests: one binary over a real Postgres, with the network and the browser where they are needed.
-
-#![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
 //! The integration tests: one binary over a real Postgres.
-
-#![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
 mod apply;
 mod apply_faults;
@@ -11,6 +6,7 @@ mod audience;
 mod crossing;
 mod flow;
 mod cadences;
+mod flow;
 mod harness;
 mod house;
 mod import;
@@ -21,3 +17,4 @@ mod sms;
 mod smtp;
 mod store;
 mod templates;
+mod web;
