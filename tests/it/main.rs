@@ -1,11 +1,12 @@
-//! The integration tests: one binary over a real Postgres.
+//! The integration tests: one binary over a real Postgres, with the network and the browser where they are needed.
+
+#![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
 mod apply;
 mod apply_faults;
 mod audience;
-mod crossing;
-mod flow;
 mod cadences;
+mod crossing;
 mod flow;
 mod harness;
 mod house;
