@@ -43,6 +43,7 @@ pub mod span;
 pub mod text;
 pub mod tier;
 pub mod token;
+pub mod visitor;
 pub mod weekdays;
 pub mod window;
 pub mod zone;
