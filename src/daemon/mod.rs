@@ -76,9 +76,11 @@ async fn once(deps: &Arc<Deps>, dispatcher: &mut Dispatcher) -> Result<bool> {
 /// Schedules, dates, standings, and the work of the dead.
 async fn rounds(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
     let mut failures = 0;
+    // What was applied while no daemon ran has to be caught up with once.
+    let mut caught_up = false;
     while !stop.is_cancelled() {
         if lease.may_claim() {
-            match round(&deps).await {
+            match round(&deps, &mut caught_up).await {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     failures += 1;
@@ -90,11 +92,15 @@ async fn rounds(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
     }
 }
 
-async fn round(deps: &Deps) -> Result<()> {
+async fn round(deps: &Deps, caught_up: &mut bool) -> Result<()> {
     let now = deps.clock.now();
     if deps.refresh_rules().await? {
         tracing::info!("new rules are in force");
+        *caught_up = false;
+    }
+    if !*caught_up {
         enroll::catch_up(deps, now).await?;
+        *caught_up = true;
     }
     sweep::run_once(deps, now).await?;
     retier::run_once(deps, now).await?;
