@@ -3,6 +3,7 @@
 mod apply;
 mod apply_faults;
 mod audience;
+mod browser;
 mod cadences;
 mod flow;
 mod harness;

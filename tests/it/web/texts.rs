@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::TimeDelta;
 use reqwest::Response;
 use ring::hmac;
 
@@ -33,6 +34,7 @@ async fn stop_start_help_and_replies() {
     site.somebody("zh-CN").await;
     let sms = "select count(*) from suppression where channel = 'sms'";
     let said = async |sid: &str, body: &str| {
+        site.deps().clock.advance(TimeDelta::seconds(1)).unwrap();
         let response = text(&site, TWILIO_TOKEN, sid, PHONE, body).await;
         assert_eq!(response.status(), 200);
         response.text().await.unwrap()
