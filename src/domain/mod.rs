@@ -37,6 +37,7 @@ pub mod retention;
 pub mod role;
 pub mod schedule;
 pub mod segments;
+pub mod sender_domain;
 pub mod shard;
 pub mod span;
 pub mod text;
