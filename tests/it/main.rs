@@ -5,6 +5,7 @@
 mod apply;
 mod apply_faults;
 mod audience;
+mod browser;
 mod cadences;
 mod crossing;
 mod flow;
