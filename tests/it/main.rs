@@ -6,6 +6,7 @@ mod apply;
 mod apply_faults;
 mod audience;
 mod cadences;
+mod cli;
 mod crossing;
 mod flow;
 mod harness;
