@@ -7,6 +7,7 @@ mod apply_faults;
 mod audience;
 mod browser;
 mod cadences;
+mod cli;
 mod crossing;
 mod flow;
 mod harness;
