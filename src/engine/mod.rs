@@ -5,6 +5,7 @@ pub mod backup;
 pub mod by_hand;
 pub mod care;
 pub mod clear;
+pub mod digest;
 pub mod dispatch;
 pub mod enroll;
 pub mod explain;
@@ -202,7 +203,7 @@ pub async fn run_until_idle(
         }
         total += done;
         if done == 0 {
-            return Ok(total);
+            return Ok(total + digest::run_once(deps, now).await?.done);
         }
     }
 }
@@ -211,6 +212,7 @@ pub async fn run_until_idle(
 pub async fn next_due(deps: &Deps, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
     let schedule = enroll::next_schedule(deps, now).await;
     let birthday = care::next_at(deps).await?;
+    let digest = digest::next_at(deps, now).await?;
     let mut conn = deps.pool.acquire().await?;
     let stored = [
         crate::store::queue::next_due(&mut conn).await?,
@@ -219,7 +221,7 @@ pub async fn next_due(deps: &Deps, now: DateTime<Utc>) -> Result<Option<DateTime
     ];
     Ok(stored
         .into_iter()
-        .chain([schedule, birthday, Some(retier::next_at(deps, now))])
+        .chain([schedule, birthday, digest, Some(retier::next_at(deps, now))])
         .flatten()
         .min())
 }

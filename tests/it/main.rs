@@ -8,6 +8,7 @@
 mod apply;
 mod apply_faults;
 mod audience;
+mod digest;
 mod flow;
 mod cadences;
 mod harness;
