@@ -59,6 +59,11 @@ impl LinkDesk {
         )
     }
 
+    /// Where the public listener is reached from outside, without a slash at the end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Gives numbers to the links met since the last call; false = there were none.
     pub async fn number_new(&self, pool: &PgPool) -> Result<bool> {
         let new: Vec<NewLink> = std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner))

@@ -66,8 +66,17 @@ pub struct Candidate {
     pub standing: String,
     /// A task about the person is open.
     pub open_task: bool,
+    /// His place among those asked for, from 1.
+    pub n: i64,
     /// How much he counts among the people of the lead: deciding, then being reachable.
     pub influence: i32,
+}
+
+impl Candidate {
+    /// His place among those asked for, from 0.
+    pub fn place(&self) -> usize {
+        usize::try_from(self.n - 1).unwrap_or(usize::MAX)
+    }
 }
 
 /// Of the given people and leads those who are not in the cadence now and did not leave it after `again_before`.
@@ -83,7 +92,7 @@ pub async fn candidates(
     let rows = sqlx::query_as!(
         Candidate,
         r#"
-        select c.id as contact_id, c.account_id, coalesce(a.external_id, r.external_id, a.id::text) as "account_key!",
+        select c.id as contact_id, w.n as "n!", c.account_id, coalesce(a.external_id, r.external_id, a.id::text) as "account_key!",
                w.lead_id as "lead_id?", c.shard, c.timezone, coalesce(c.region, a.region) as region, c.next_birthday_on,
                l.expected_on as "expected_on?", l.expected_close as "expected_close?", l.grade as "grade?", a.standing,
                exists (select 1 from task t where t.contact_id = c.id and t.state in ('open', 'snoozed')) as "open_task!",
