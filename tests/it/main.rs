@@ -9,6 +9,7 @@ mod browser;
 mod cadences;
 mod cli;
 mod crossing;
+mod digest;
 mod flow;
 mod harness;
 mod house;
