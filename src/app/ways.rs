@@ -73,7 +73,8 @@ pub fn channels(settings: &Settings, sandbox: Option<&Sandbox>, clock: &Clock) -
     Ok(channels)
 }
 
-fn smtp_options(email: &EmailSender, sandbox: Option<&Sandbox>) -> Result<SmtpOptions> {
+/// The options of a mail sender; with a sandbox, those of the sandbox in its name.
+pub fn smtp_options(email: &EmailSender, sandbox: Option<&Sandbox>) -> Result<SmtpOptions> {
     let hello = email.from_email.rsplit_once('@').map_or("localhost", |(_, domain)| domain).to_owned();
     let mut options = match sandbox {
         Some(sandbox) => SmtpOptions {

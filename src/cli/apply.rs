@@ -81,6 +81,9 @@ pub async fn run(args: ApplyArgs, context: &Context) -> Result<ExitCode> {
             println!("    (and perhaps more)");
         }
     }
+    if args.dry_run {
+        println!("dry run: nothing was changed");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

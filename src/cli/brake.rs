@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::Context;
-use super::context::actor;
+use super::context::{actor, refused};
 use crate::store::control;
 
 /// Stop everything that would go out, or let it go on
@@ -17,13 +17,17 @@ What has reached the point of no return still ends; everything else waits, and i
 
 Examples:
   kith brake on --reason 'wrong price in b-pricing'
-  kith brake off")]
+  kith brake off
+  kith brake off --live                   and let this copy of the database, not the old one, be live")]
 pub struct BrakeArgs {
     /// on or off
     pub position: Position,
     /// Why, for colleagues
     #[arg(long, default_value = "")]
     pub reason: String,
+    /// Bind live mode to this database: after a restore or a move, once the old one is out of use
+    #[arg(long)]
+    pub live: bool,
 }
 
 /// Whether the brake is on.
@@ -40,9 +44,15 @@ pub async fn run(args: BrakeArgs, context: &Context) -> Result<ExitCode> {
     let opened = context.open().await?;
     let now = opened.now().await?;
     let on = args.position == Position::On;
+    if on && args.live {
+        return refused("--live goes with `brake off`");
+    }
     let mut tx = opened.pool.begin().await?;
     control::brake(&mut tx, on, &args.reason, &actor(), now).await?;
-    let after = json!({ "on": on, "reason": args.reason });
+    if args.live {
+        control::bind_live(&mut tx).await?;
+    }
+    let after = json!({ "on": on, "reason": args.reason, "live": args.live });
     control::audit(&mut tx, context.ids.next(now), now, &actor(), "brake", "control", Some(&after)).await?;
     tx.commit().await?;
     println!("{}", if on { "the brake is on: nothing goes out" } else { "the brake is off" });

@@ -12,13 +12,12 @@ use uuid::Uuid;
 use super::Files;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::domain::grading::GradingRules;
 use crate::domain::id::IdSource;
 use crate::domain::retention::RetentionRules;
 use crate::domain::token::TokenKey;
 use crate::engine::journal::Journal;
-use crate::engine::rules::Rules;
 use crate::engine::links::LinkDesk;
+use crate::engine::rules::{NoRules, Rules};
 use crate::engine::{Channels, Deps, Parts};
 use crate::postgres::{self, Embedded, EmbeddedOptions};
 use crate::store::queue::Incarnation;
@@ -138,16 +137,14 @@ impl Opened {
         Ok(self.clock().await?.now())
     }
 
-    /// The rules of grading in force; the shipped ones before anything was applied.
-    pub async fn grading(&self) -> Result<GradingRules> {
-        let mut conn = self.pool.acquire().await?;
-        Ok(Rules::load(&mut conn).await?.grading)
-    }
-
     /// The rules of retention in force; the shipped ones before anything was applied.
     pub async fn retention(&self) -> Result<RetentionRules> {
         let mut conn = self.pool.acquire().await?;
-        Ok(Rules::load(&mut conn).await?.retention)
+        match Rules::load(&mut conn).await {
+            Ok(rules) => Ok(rules.retention),
+            Err(error) if error.is::<NoRules>() => Ok(RetentionRules::shipped()?),
+            Err(error) => Err(error),
+        }
     }
 
     /// What the services need, for a command that uses one of them once and owns no work.

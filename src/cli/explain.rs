@@ -29,10 +29,9 @@ pub struct ExplainArgs {
 pub async fn run(args: ExplainArgs, context: &Context) -> Result<ExitCode> {
     let opened = context.open().await?;
     let now = opened.now().await?;
-    let grading = opened.grading().await?;
     let mut conn = opened.pool.acquire().await?;
     let contact = person::find(&mut conn, context, &args.contact).await?;
-    let story = explain::story(&mut conn, contact, &grading, context.settings.company.timezone, now).await?;
+    let story = explain::story(&mut conn, contact, now).await?;
     drop(conn);
     if args.json {
         println!("{}", serde_json::to_string_pretty(&story)?);

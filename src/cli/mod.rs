@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
 
 fn start(cli: Cli) -> Result<ExitCode> {
     let context = Context::load(&cli.files)?;
-    trace::start(&context.settings.log, false)?;
+    trace::start(&context.settings.log, matches!(cli.command, Command::Run(_)))?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -153,11 +153,4 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Version(args) => version::run(args, context).await,
     }
-}
-
-/// Starts to count what this process does; the handle writes the counts out for Prometheus.
-pub fn metrics_handle() -> Result<metrics_exporter_prometheus::PrometheusHandle> {
-    metrics_exporter_prometheus::PrometheusBuilder::new()
-        .install_recorder()
-        .context("the metrics do not start")
 }

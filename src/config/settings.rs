@@ -11,6 +11,7 @@ use super::source::Source;
 use crate::domain::cadence::ChannelKind;
 use crate::domain::email::EmailAddress;
 use crate::domain::gate_rules::GateRules;
+use crate::domain::locale::LocaleTag;
 
 /// Everything that `kith.toml` says.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -67,7 +68,7 @@ impl Settings {
                 "a currency is three capitals of ISO 4217, such as CNY".into(),
             );
         }
-        if self.company.default_locale.parse::<icu_locale::Locale>().is_err() {
+        if LocaleTag::parse(&self.company.default_locale).is_err() {
             refuse(
                 &["company", "default_locale"],
                 "not a language tag such as en or zh-Hans".into(),

@@ -124,6 +124,9 @@ pub struct Cadence {
     pub title: String,
     /// What it is about.
     pub subject: Subject,
+    /// Whom of a lead it is for.
+    #[serde(default)]
+    pub people: People,
     /// Who wins when caps allow one of two: lower goes first.
     #[serde(default = "default_priority")]
     pub priority: i16,
@@ -134,6 +137,17 @@ pub struct Cadence {
     pub exit: Exit,
     /// The steps, in order.
     pub steps: Vec<Step>,
+}
+
+/// Whom of a lead a cadence is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum People {
+    /// Every contact of the lead.
+    #[default]
+    All,
+    /// The person of most influence alone: decision makers first, then who can be reached.
+    Decider,
 }
 
 fn default_priority() -> i16 {

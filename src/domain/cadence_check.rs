@@ -17,15 +17,19 @@ impl Cadence {
     pub fn faults(&self, file_stem: &str) -> Vec<Fault> {
         let mut faults = Vec::new();
         if self.name != file_stem {
-            faults.push(at(&["name"], format!("must be the name of the file, `{file_stem}`")));
+            faults.push(at(
+                &["name"],
+                format!("must be the name of the file, `{file_stem}`"),
+            ));
         }
         self.entry_faults(&mut faults);
         for (key, condition) in [("when", &self.exit.when), ("goal", &self.exit.goal)] {
             self.condition_faults(condition.as_ref(), &["exit", key], &mut faults);
         }
-        for (key, span) in
-            [("human_contact_defers", self.exit.human_contact_defers), ("settle", self.exit.settle)]
-        {
+        for (key, span) in [
+            ("human_contact_defers", self.exit.human_contact_defers),
+            ("settle", self.exit.settle),
+        ] {
             if span.length() < TimeDelta::zero() {
                 faults.push(at(&["exit", key], "cannot reach back"));
             }
@@ -49,10 +53,16 @@ impl Cadence {
             entry.schedule.is_some(),
         ];
         if given.into_iter().filter(|given| *given).count() != 1 {
-            faults.push(at(&["entry"], "exactly one of on_grade, on_event, on_date, schedule"));
+            faults.push(at(
+                &["entry"],
+                "exactly one of on_grade, on_event, on_date, schedule",
+            ));
         }
         if !entry.on_grade.is_empty() && self.subject != Subject::Lead {
-            faults.push(at(&["entry", "on_grade"], "only a lead has a grade: the subject must be `lead`"));
+            faults.push(at(
+                &["entry", "on_grade"],
+                "only a lead has a grade: the subject must be `lead`",
+            ));
         }
         match &entry.schedule {
             Some(schedule) => {
@@ -61,7 +71,10 @@ impl Cadence {
                     faults.push(at(&["entry", "schedule"], "there is no such day"));
                 }
                 if entry.audience.is_none() {
-                    faults.push(at(&["entry"], "a schedule needs an `audience`, or everybody would be enrolled"));
+                    faults.push(at(
+                        &["entry"],
+                        "a schedule needs an `audience`, or everybody would be enrolled",
+                    ));
                 }
             }
             None if entry.zone.is_some() => faults.push(at(&["entry", "zone"], "belongs to a `schedule`")),
@@ -87,10 +100,14 @@ impl Cadence {
 
     fn step_faults(&self, position: usize, step: &Step, faults: &mut Vec<Fault>) {
         let index = position.to_string();
-        let mut fault = |keys: &[&str], reason: String| faults.push(at(keys, reason).below(&["steps", &index]));
+        let mut fault =
+            |keys: &[&str], reason: String| faults.push(at(keys, reason).below(&["steps", &index]));
         let good_key = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if step.key == END || step.key.is_empty() || !step.key.chars().all(good_key) {
-            fault(&["key"], format!("small letters, digits and `-`, and not `{END}`"));
+            fault(
+                &["key"],
+                format!("small letters, digits and `-`, and not `{END}`"),
+            );
         }
         if self.steps[..position].iter().any(|other| other.key == step.key) {
             fault(&["key"], format!("two steps have the key `{}`", step.key));
@@ -99,7 +116,11 @@ impl Cadence {
         if channels.is_empty() {
             fault(&["channel"], "a step needs a channel".to_owned());
         }
-        if channels.iter().enumerate().any(|(n, channel)| channels[..n].contains(channel)) {
+        if channels
+            .iter()
+            .enumerate()
+            .any(|(n, channel)| channels[..n].contains(channel))
+        {
             fault(&["channel"], "a channel is named twice".to_owned());
         }
         if step.from == From::Owner && !channels.contains(&ChannelKind::Email) {
@@ -111,7 +132,11 @@ impl Cadence {
             ("deadline", step.deadline, TimeDelta::seconds(1)),
         ] {
             if span.length() < least {
-                let reason = if least.is_zero() { "cannot reach back" } else { "must be longer than nothing" };
+                let reason = if least.is_zero() {
+                    "cannot reach back"
+                } else {
+                    "must be longer than nothing"
+                };
                 fault(&[key], reason.to_owned());
             }
         }
@@ -119,7 +144,10 @@ impl Cadence {
             && self.subject != Subject::Lead
             && matches!(date.date, DateFact::LeadExpectedOn | DateFact::LeadExpectedClose)
         {
-            fault(&["on_date", "date"], "only a lead has this date: the subject must be `lead`".to_owned());
+            fault(
+                &["on_date", "date"],
+                "only a lead has this date: the subject must be `lead`".to_owned(),
+            );
         }
         let known = || self.steps.iter().map(|step| step.key.as_str()).chain([END]);
         let leads_nowhere = |key: &str| key != END && self.step(key).is_none();
@@ -140,7 +168,9 @@ impl Cadence {
     }
 
     fn condition_faults(&self, condition: Option<&Condition>, path: &[&str], faults: &mut Vec<Fault>) {
-        let found = condition.map(|condition| condition.faults(self.subject)).unwrap_or_default();
+        let found = condition
+            .map(|condition| condition.faults(self.subject))
+            .unwrap_or_default();
         faults.extend(found.into_iter().map(|fault| fault.below(path)));
     }
 
@@ -152,12 +182,20 @@ impl Cadence {
             Some(key) => place(key),
             None => Some(position + 1).filter(|next| *next < self.steps.len()),
         };
-        step.branch.iter().filter_map(|branch| place(&branch.goto)).chain(onward).collect()
+        step.branch
+            .iter()
+            .filter_map(|branch| place(&branch.goto))
+            .chain(onward)
+            .collect()
     }
 
     fn way_faults(&self, faults: &mut Vec<Fault>) {
         let mut reached = BTreeSet::new();
-        let mut to_see: Vec<usize> = if self.steps.is_empty() { Vec::new() } else { vec![0] };
+        let mut to_see: Vec<usize> = if self.steps.is_empty() {
+            Vec::new()
+        } else {
+            vec![0]
+        };
         while let Some(position) = to_see.pop() {
             if reached.insert(position) {
                 to_see.extend(self.next_positions(position));
@@ -171,7 +209,10 @@ impl Cadence {
         }
         for position in reached {
             if self.returns_at_once(position) {
-                let reason = format!("the steps from `{}` lead back to it without a `wait`", self.steps[position].key);
+                let reason = format!(
+                    "the steps from `{}` lead back to it without a `wait`",
+                    self.steps[position].key
+                );
                 faults.push(at(&["wait"], reason).below(&["steps", &position.to_string()]));
                 // Its fellows in the loop have the same fault.
                 return;
@@ -232,7 +273,11 @@ wait = "1d"
     fn faults(from: &str, to: &str) -> Vec<String> {
         assert!(GOOD.contains(from), "{from}");
         let cadence: Cadence = toml::from_str(&GOOD.replacen(from, to, 1)).unwrap();
-        cadence.faults("c").into_iter().map(|fault| format!("{}: {}", fault.path.join("."), fault.reason)).collect()
+        cadence
+            .faults("c")
+            .into_iter()
+            .map(|fault| format!("{}: {}", fault.path.join("."), fault.reason))
+            .collect()
     }
 
     #[test]
@@ -243,44 +288,118 @@ wait = "1d"
     #[test]
     fn each_fault_is_found_once_where_it_stands() {
         for (from, to, found) in [
-            ("name = \"c\"", "name = \"d\"", "name: must be the name of the file"),
+            (
+                "name = \"c\"",
+                "name = \"d\"",
+                "name: must be the name of the file",
+            ),
             ("[\"B\"]", "[]", "entry: exactly one of"),
-            ("[\"B\"] }", "[\"B\"], on_event = \"form\" }", "entry: exactly one of"),
-            ("[\"B\"] }", "[\"B\"], zone = \"Asia/Tokyo\" }", "entry.zone: belongs to"),
-            ("[\"B\"] }", "[\"B\"], hold_out = 0.6 }", "entry.hold_out: the share"),
-            ("[\"B\"] }", "[\"B\"], reentry = \"event\" }", "entry.reentry: `event` needs"),
-            ("[\"B\"] }", "[\"B\"], reentry = \"occurrence\" }", "entry.reentry: `occurrence` needs"),
-            ("[\"B\"] }", "[\"B\"], reentry = { after = \"0d\" } }", "entry.reentry: must be longer"),
-            ("on_grade = [\"B\"]", "schedule = \"0 9 * * 1\"", "entry: a schedule needs an `audience`"),
+            (
+                "[\"B\"] }",
+                "[\"B\"], on_event = \"form\" }",
+                "entry: exactly one of",
+            ),
+            (
+                "[\"B\"] }",
+                "[\"B\"], zone = \"Asia/Tokyo\" }",
+                "entry.zone: belongs to",
+            ),
+            (
+                "[\"B\"] }",
+                "[\"B\"], hold_out = 0.6 }",
+                "entry.hold_out: the share",
+            ),
+            (
+                "[\"B\"] }",
+                "[\"B\"], reentry = \"event\" }",
+                "entry.reentry: `event` needs",
+            ),
+            (
+                "[\"B\"] }",
+                "[\"B\"], reentry = \"occurrence\" }",
+                "entry.reentry: `occurrence` needs",
+            ),
+            (
+                "[\"B\"] }",
+                "[\"B\"], reentry = { after = \"0d\" } }",
+                "entry.reentry: must be longer",
+            ),
+            (
+                "on_grade = [\"B\"]",
+                "schedule = \"0 9 * * 1\"",
+                "entry: a schedule needs an `audience`",
+            ),
             (
                 "on_grade = [\"B\"]",
                 "schedule = \"0 9 30 2 *\", audience = { fact = \"lead.open\", is = true }",
                 "entry.schedule: there is no such day",
             ),
-            ("[[steps]]\nkey = \"one\"", "exit = { settle = \"-1d\" }\n[[steps]]\nkey = \"one\"", "exit.settle: cannot"),
+            (
+                "[[steps]]\nkey = \"one\"",
+                "exit = { settle = \"-1d\" }\n[[steps]]\nkey = \"one\"",
+                "exit.settle: cannot",
+            ),
             ("key = \"two\"", "key = \"one\"", "steps.1.key: two steps"),
             ("key = \"one\"", "key = \"One\"", "steps.0.key: small letters"),
             ("[\"sms\", \"email\"]", "[]", "steps.1.channel: a step needs"),
-            ("[\"sms\", \"email\"]", "[\"sms\", \"sms\"]", "steps.1.channel: a channel is named twice"),
-            ("function = \"care\"", "function = \"care\"\nfrom = \"owner\"", "steps.2.from: only a mail"),
-            ("wait = \"3d\"", "wait = \"-3d\"", "steps.1.wait: cannot reach back"),
-            ("wait = \"3d\"", "wait = \"3d\"\nexpires = \"0s\"", "steps.1.expires: must be longer"),
-            ("goto = \"three\"", "goto = \"there\"", "steps.0.branch.0.goto: there is no step `there`"),
-            ("wait = \"3d\"", "wait = \"3d\"\nthen = \"tree\"", "steps.1.then: there is no step `tree`"),
-            ("function = \"care\"", "function = \"care\"\nguard = { fact = \"lead.x\", is = 1 }", "steps.2.guard.fact: there"),
+            (
+                "[\"sms\", \"email\"]",
+                "[\"sms\", \"sms\"]",
+                "steps.1.channel: a channel is named twice",
+            ),
+            (
+                "function = \"care\"",
+                "function = \"care\"\nfrom = \"owner\"",
+                "steps.2.from: only a mail",
+            ),
+            (
+                "wait = \"3d\"",
+                "wait = \"-3d\"",
+                "steps.1.wait: cannot reach back",
+            ),
+            (
+                "wait = \"3d\"",
+                "wait = \"3d\"\nexpires = \"0s\"",
+                "steps.1.expires: must be longer",
+            ),
+            (
+                "goto = \"three\"",
+                "goto = \"there\"",
+                "steps.0.branch.0.goto: there is no step `there`",
+            ),
+            (
+                "wait = \"3d\"",
+                "wait = \"3d\"\nthen = \"tree\"",
+                "steps.1.then: there is no step `tree`",
+            ),
+            (
+                "function = \"care\"",
+                "function = \"care\"\nguard = { fact = \"lead.x\", is = 1 }",
+                "steps.2.guard.fact: there",
+            ),
         ] {
             let all = faults(from, to);
-            assert_eq!(all.iter().filter(|one| one.starts_with(found)).count(), 1, "{to}: {all:?}");
+            assert_eq!(
+                all.iter().filter(|one| one.starts_with(found)).count(),
+                1,
+                "{to}: {all:?}"
+            );
         }
     }
 
     #[test]
     fn steps_that_nobody_reaches_are_named() {
         assert_eq!(
-            faults("branch = [{ when = { event = \"clicked\", within = \"9d\" }, goto = \"three\" }]", "then = \"three\""),
+            faults(
+                "branch = [{ when = { event = \"clicked\", within = \"9d\" }, goto = \"three\" }]",
+                "then = \"three\""
+            ),
             ["steps.1.key: nothing leads to the step `two`"]
         );
-        assert_eq!(faults("wait = \"3d\"", "wait = \"3d\"\nthen = \"end\""), Vec::<String>::new());
+        assert_eq!(
+            faults("wait = \"3d\"", "wait = \"3d\"\nthen = \"end\""),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -299,13 +418,17 @@ wait = "1d"
 
     #[test]
     fn what_only_a_lead_has_needs_a_lead() {
-        let cadence: Cadence = toml::from_str(
-            &GOOD
-                .replacen("\"lead\"", "\"contact\"", 1)
-                .replacen("wait = \"3d\"", "on_date = { date = \"lead.expected_on\" }", 1),
-        )
+        let cadence: Cadence = toml::from_str(&GOOD.replacen("\"lead\"", "\"contact\"", 1).replacen(
+            "wait = \"3d\"",
+            "on_date = { date = \"lead.expected_on\" }",
+            1,
+        ))
         .unwrap();
-        let paths: Vec<_> = cadence.faults("c").into_iter().map(|fault| fault.path.join(".")).collect();
+        let paths: Vec<_> = cadence
+            .faults("c")
+            .into_iter()
+            .map(|fault| fault.path.join("."))
+            .collect();
         assert_eq!(paths, ["entry.on_grade", "steps.1.on_date.date"]);
     }
 }

@@ -152,21 +152,32 @@ impl TryFrom<Written> for Condition {
             return Err("`at_least` and `within` belong to a fact or to an event".to_owned());
         }
         if let Some(all) = written.all {
-            return Ok(Self::All(All { all: some(all, "all")? }));
+            return Ok(Self::All(All {
+                all: some(all, "all")?,
+            }));
         }
         if let Some(any) = written.any {
-            return Ok(Self::Any(Any { any: some(any, "any")? }));
+            return Ok(Self::Any(Any {
+                any: some(any, "any")?,
+            }));
         }
         if let Some(not) = written.not {
             return Ok(Self::Not(Not { not }));
         }
         if let Some(event) = written.event {
-            let within = written.within.ok_or("a test of events needs `within`, such as \"30d\"")?;
+            let within = written
+                .within
+                .ok_or("a test of events needs `within`, such as \"30d\"")?;
             let at_least = written.at_least.unwrap_or(1.0);
             if at_least.fract() != 0.0 || !(1.0..=f64::from(u32::MAX)).contains(&at_least) {
                 return Err("`at_least` of a test of events is a whole number from 1".to_owned());
             }
-            return Ok(Self::Event(EventTest { event, within, at_least: at_least as u32, tag: written.tag }));
+            return Ok(Self::Event(EventTest {
+                event,
+                within,
+                at_least: at_least as u32,
+                tag: written.tag,
+            }));
         }
         Ok(Self::Fact(FactTest {
             fact: written.fact.unwrap_or_default(),
@@ -183,7 +194,11 @@ impl TryFrom<Written> for Condition {
 }
 
 fn some(parts: Vec<Condition>, form: &str) -> Result<Vec<Condition>, String> {
-    if parts.is_empty() { Err(format!("`{form}` needs at least one condition")) } else { Ok(parts) }
+    if parts.is_empty() {
+        Err(format!("`{form}` needs at least one condition"))
+    } else {
+        Ok(parts)
+    }
 }
 
 impl Condition {
@@ -197,7 +212,11 @@ impl Condition {
     fn collect(&self, subject: Subject, path: &mut Vec<String>, faults: &mut Vec<Fault>) {
         match self {
             Self::All(All { all: parts }) | Self::Any(Any { any: parts }) => {
-                let form = if matches!(self, Self::All(_)) { "all" } else { "any" };
+                let form = if matches!(self, Self::All(_)) {
+                    "all"
+                } else {
+                    "any"
+                };
                 for (position, part) in parts.iter().enumerate() {
                     path.extend([form.to_owned(), position.to_string()]);
                     part.collect(subject, path, faults);
@@ -238,7 +257,9 @@ impl Condition {
     /// Whether events are asked about anywhere in it.
     pub fn asks_events(&self) -> bool {
         match self {
-            Self::All(All { all: parts }) | Self::Any(Any { any: parts }) => parts.iter().any(Self::asks_events),
+            Self::All(All { all: parts }) | Self::Any(Any { any: parts }) => {
+                parts.iter().any(Self::asks_events)
+            }
             Self::Not(Not { not }) => not.asks_events(),
             Self::Fact(_) => false,
             Self::Event(_) => true,
@@ -259,7 +280,10 @@ impl FactTest {
             ("within", self.within.is_some()),
             ("days_until_at_most", self.days_until_at_most.is_some()),
         ];
-        let given: Vec<&'static str> = given.into_iter().filter_map(|(key, given)| given.then_some(key)).collect();
+        let given: Vec<&'static str> = given
+            .into_iter()
+            .filter_map(|(key, given)| given.then_some(key))
+            .collect();
         let fitting: &[&str] = match kind {
             FactType::Text | FactType::Word(_) => &["is", "in", "known"],
             FactType::YesNo => &["is", "known"],
@@ -268,10 +292,20 @@ impl FactTest {
             FactType::Date => &["known", "older_than", "within", "days_until_at_most"],
         };
         let [key] = given[..] else {
-            return Err(("fact", format!("exactly one test beside `fact`: one of {}", fitting.join(", "))));
+            return Err((
+                "fact",
+                format!("exactly one test beside `fact`: one of {}", fitting.join(", ")),
+            ));
         };
         if !fitting.contains(&key) {
-            return Err((key, format!("`{key}` does not fit `{}`; fitting: {}", self.fact, fitting.join(", "))));
+            return Err((
+                key,
+                format!(
+                    "`{key}` does not fit `{}`; fitting: {}",
+                    self.fact,
+                    fitting.join(", ")
+                ),
+            ));
         }
         let one = self.is.iter();
         for constant in one.chain(self.is_in.iter().flatten()) {
@@ -330,7 +364,11 @@ mod tests {
             let condition = read(text).unwrap();
             assert_eq!(condition.faults(Subject::Lead), []);
             let json = serde_json::to_string(&condition).unwrap();
-            assert_eq!(serde_json::from_str::<Condition>(&json).unwrap(), condition, "{json}");
+            assert_eq!(
+                serde_json::from_str::<Condition>(&json).unwrap(),
+                condition,
+                "{json}"
+            );
         }
     }
 
@@ -339,13 +377,19 @@ mod tests {
         for (text, part) in [
             ("{}", "exactly one of"),
             (r#"{ fact = "lead.open", event = "clicked" }"#, "exactly one of"),
-            (r#"{ any = [] }"#, "at least one condition"),
+            ("{ any = [] }", "at least one condition"),
             (r#"{ event = "clicked" }"#, "needs `within`"),
-            (r#"{ event = "clicked", within = "3d", at_least = 0 }"#, "whole number"),
+            (
+                r#"{ event = "clicked", within = "3d", at_least = 0 }"#,
+                "whole number",
+            ),
             (r#"{ event = "clicked", within = "3d", is = 3 }"#, "do not mix"),
             (r#"{ fact = "lead.open", tag = "x" }"#, "do not mix"),
             (r#"{ fact = "lead.open", isnt = true }"#, "unknown field `isnt`"),
-            (r#"{ event = "cliked", within = "3d" }"#, "unknown variant `cliked`"),
+            (
+                r#"{ event = "cliked", within = "3d" }"#,
+                "unknown variant `cliked`",
+            ),
             (r#"{ fact = "x", within = "3 days" }"#, "not a duration"),
         ] {
             let error = read(text).unwrap_err();
@@ -356,17 +400,72 @@ mod tests {
     #[test]
     fn a_test_must_fit_its_fact() {
         for (text, subject, path, part) in [
-            (r#"{ fact = "lead.garde", is = "A" }"#, Subject::Lead, "fact", "no fact"),
-            (r#"{ fact = "lead.grade", is = "E" }"#, Subject::Lead, "is", "not one of A, B, C, D"),
-            (r#"{ fact = "lead.grade", is = "A" }"#, Subject::Contact, "fact", "about a lead"),
-            (r#"{ fact = "lead.grade", at_least = 3 }"#, Subject::Lead, "at_least", "does not fit"),
-            (r#"{ fact = "lead.open", is = "yes" }"#, Subject::Lead, "is", "true or false"),
-            (r#"{ fact = "lead.value", is = "9" }"#, Subject::Lead, "is", "a number"),
-            (r#"{ fact = "account.lost_at", days_until_at_most = 3 }"#, Subject::Lead, "days_until_at_most", "not fit"),
-            (r#"{ fact = "lead.open" }"#, Subject::Lead, "fact", "exactly one test"),
-            (r#"{ fact = "contact.email", known = true, is = "x" }"#, Subject::Lead, "fact", "exactly one test"),
-            (r#"{ not = { any = [{ fact = "lead.x", is = 1 }] } }"#, Subject::Lead, "not.any.0.fact", "no fact"),
-            (r#"{ event = "clicked", within = "0d" }"#, Subject::Lead, "within", "longer"),
+            (
+                r#"{ fact = "lead.garde", is = "A" }"#,
+                Subject::Lead,
+                "fact",
+                "no fact",
+            ),
+            (
+                r#"{ fact = "lead.grade", is = "E" }"#,
+                Subject::Lead,
+                "is",
+                "not one of A, B, C, D",
+            ),
+            (
+                r#"{ fact = "lead.grade", is = "A" }"#,
+                Subject::Contact,
+                "fact",
+                "about a lead",
+            ),
+            (
+                r#"{ fact = "lead.grade", at_least = 3 }"#,
+                Subject::Lead,
+                "at_least",
+                "does not fit",
+            ),
+            (
+                r#"{ fact = "lead.open", is = "yes" }"#,
+                Subject::Lead,
+                "is",
+                "true or false",
+            ),
+            (
+                r#"{ fact = "lead.value", is = "9" }"#,
+                Subject::Lead,
+                "is",
+                "a number",
+            ),
+            (
+                r#"{ fact = "account.lost_at", days_until_at_most = 3 }"#,
+                Subject::Lead,
+                "days_until_at_most",
+                "not fit",
+            ),
+            (
+                r#"{ fact = "lead.open" }"#,
+                Subject::Lead,
+                "fact",
+                "exactly one test",
+            ),
+            (
+                r#"{ fact = "contact.email", known = true, is = "x" }"#,
+                Subject::Lead,
+                "fact",
+                "exactly one test",
+            ),
+            (
+                r#"{ not = { any = [{ fact = "lead.x", is = 1 }] } }"#,
+                Subject::Lead,
+                "not.any.0.fact",
+                "no fact",
+            ),
+            (
+                r#"{ event = "clicked", within = "0d" }"#,
+                Subject::Lead,
+                "within",
+                "longer",
+            ),
         ] {
             let faults = read(text).unwrap().faults(subject);
             assert_eq!(faults.len(), 1, "{text}");

@@ -14,8 +14,16 @@ pub struct Fault {
 impl Fault {
     /// A fault at `keys` below `path`.
     pub fn new(path: &[String], keys: &[&str], reason: impl Into<String>) -> Self {
-        let path = path.iter().cloned().chain(keys.iter().map(|key| (*key).to_owned())).collect();
-        Self { path, reason: reason.into(), unknown: None }
+        let path = path
+            .iter()
+            .cloned()
+            .chain(keys.iter().map(|key| (*key).to_owned()))
+            .collect();
+        Self {
+            path,
+            reason: reason.into(),
+            unknown: None,
+        }
     }
 
     /// The same, for a word that names nothing.

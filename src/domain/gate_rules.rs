@@ -155,15 +155,18 @@ impl Period {
         if span.length() <= chrono::TimeDelta::zero() {
             return Err(Malformed::new(format!("{text:?} is no time at all")));
         }
+        if span.length() > chrono::TimeDelta::days(366) {
+            return Err(Malformed::new(format!(
+                "{text:?} is over a year, too long for a cap"
+            )));
+        }
         if text.trim_end().ends_with("bd") {
             return Err(Malformed::new(format!(
                 "{text:?} counts business days; a cap counts days"
             )));
         }
         if text.trim_end().ends_with(['d', 'w']) {
-            let days = u16::try_from(span.length().num_days())
-                .map_err(|_| Malformed::new(format!("{text:?} is too long for a cap")))?;
-            return Ok(Self::LocalDays(days));
+            return Ok(Self::LocalDays(span.length().num_days() as u16));
         }
         Ok(Self::Sliding(span))
     }

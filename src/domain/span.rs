@@ -43,12 +43,18 @@ pub struct Span {
 impl Span {
     /// That many seconds.
     pub const fn seconds(amount: i32) -> Self {
-        Self { amount, unit: Unit::Second }
+        Self {
+            amount,
+            unit: Unit::Second,
+        }
     }
 
     /// That many calendar days.
     pub const fn days(amount: i32) -> Self {
-        Self { amount, unit: Unit::Day }
+        Self {
+            amount,
+            unit: Unit::Day,
+        }
     }
 
     /// Reads a whole number and its unit.

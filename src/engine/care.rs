@@ -3,7 +3,7 @@
 use anyhow::Result;
 use chrono::{DateTime, Days, Utc};
 
-use super::enroll::{Trigger, admit};
+use super::enroll::{Arrival, Door, admit, of_audience};
 use super::{Deps, Summary};
 use crate::domain::birthday::{Birthday, BirthdayRules, Calendar};
 use crate::domain::cadence::EntryDate;
@@ -29,23 +29,19 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
         .filter(|(_, c)| c.entry.on_date == Some(EntryDate::Birthday))
         .collect();
     for (version, cadence) in date_cadences {
-        for one in &celebrants {
-            let member = Member {
-                contact_id: one.contact_id,
-                lead_id: None,
-                account_id: one.account_id,
-            };
-            let zone = deps.zone_of(one.timezone.as_deref());
-            let trigger = Trigger {
-                reason: format!("birthday {}", one.on),
+        let arrivals: Vec<Arrival> = celebrants
+            .iter()
+            .map(|one| Arrival {
+                member: Member { contact_id: one.contact_id, lead_id: None, account_id: one.account_id },
                 key: Some(one.key.clone()),
-                base: day_start(one.on, zone),
-            };
+                base: day_start(one.on, deps.zone_of(one.timezone.as_deref())),
+            })
             // A birthday that was missed by more than a day is not kept late.
-            if trigger.base + Days::new(1) >= now {
-                admit(deps, &mut tx, &rules, version, cadence, &[member], &trigger, now).await?;
-            }
-        }
+            .filter(|arrival| arrival.base + Days::new(1) >= now)
+            .collect();
+        let arrivals = of_audience(deps, &mut tx, cadence, arrivals, now).await?;
+        let door = Door { rules: &rules, version, cadence, reason: "birthday" };
+        admit(deps, &mut tx, &door, arrivals, now).await?;
     }
     let next: Vec<_> = celebrants
         .iter()

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -46,6 +47,21 @@ impl LinkDesk {
             template_version_id,
             unnumbered: Cell::new(false),
         }
+    }
+
+    /// The address of the buttons of a task, good until `expires_at`.
+    pub fn task(&self, task_id: Uuid, expires_at: DateTime<Utc>) -> String {
+        let expires = u64::try_from(expires_at.timestamp()).unwrap_or(0);
+        format!(
+            "{}/t/{}",
+            self.base,
+            self.key.sign(Purpose::Task, task_id, expires)
+        )
+    }
+
+    /// Where the public listener is reached from outside, without a slash at the end.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// Gives numbers to the links met since the last call; false = there were none.

@@ -1,10 +1,13 @@
 //! One use case per file, each a `run_once(&deps, now)` or a verb.
 
+pub mod access;
 pub mod apply;
+pub mod backup;
 pub mod by_hand;
 pub mod care;
 pub mod clear;
 pub mod dispatch;
+pub mod doctor;
 pub mod enroll;
 pub mod explain;
 pub mod import;
@@ -21,6 +24,7 @@ pub mod status;
 mod stop;
 pub mod sweep;
 pub mod tasks;
+pub mod texting;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -208,7 +212,7 @@ pub async fn run_until_idle(
 
 /// The next instant at which a service has something to do; `None` = never, as far as is known.
 pub async fn next_due(deps: &Deps, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
-    let schedule = enroll::next_schedule(deps, now).await;
+    let schedule = enroll::next_schedule(deps, now);
     let birthday = care::next_at(deps).await?;
     let mut conn = deps.pool.acquire().await?;
     let stored = [

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 
-use crate::store::{grievance, task};
+use crate::store::{contact, grievance, task};
 
 /// What is to be done with a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,11 @@ pub enum Act {
         /// External id or mail address of the colleague.
         to: String,
     },
+    /// The person of the task hears from the owner alone.
+    LeaveToMe {
+        /// Until that day.
+        until: NaiveDate,
+    },
 }
 
 impl fmt::Display for Act {
@@ -34,6 +39,7 @@ impl fmt::Display for Act {
             Self::Done { outcome } => write!(f, "done ({outcome})"),
             Self::Snooze { until } => write!(f, "put off until {}", until.format("%Y-%m-%d %H:%M UTC")),
             Self::HandOver { to } => write!(f, "handed over to {to}"),
+            Self::LeaveToMe { until } => write!(f, "left to the owner until {until}"),
         }
     }
 }
@@ -43,7 +49,7 @@ impl fmt::Display for Act {
 pub enum Acted {
     /// Done; the task's title.
     Done(String),
-    /// No task is called so, or several are.
+    /// No task is called so, or several are; or it is about nobody who could be left to the owner.
     Unknown,
     /// It is closed already.
     Closed,
@@ -77,6 +83,13 @@ pub async fn act(
             if !task::hand_over(conn, found.id, to).await? {
                 return Ok(Acted::NoSuchOwner);
             }
+            true
+        }
+        Act::LeaveToMe { until } => {
+            let Some(person) = found.contact_id else {
+                return Ok(Acted::Unknown);
+            };
+            contact::leave_until(conn, person, Some(*until)).await?;
             true
         }
     };

@@ -40,7 +40,9 @@ pub async fn members(
     limit: u32,
 ) -> Result<Vec<Member>, StoreError> {
     let (sql, values) = select_members(condition, subject, Asked::new(now, zone), after, limit);
-    Ok(sqlx::query_as_with(AssertSqlSafe(sql), arguments(values)?).fetch_all(connection).await?)
+    Ok(sqlx::query_as_with(AssertSqlSafe(sql), arguments(values)?)
+        .fetch_all(connection)
+        .await?)
 }
 
 /// Those of the pairs of contact and lead for which the condition holds now: a guard for a whole batch. A merged contact
@@ -56,8 +58,9 @@ pub async fn holding(
         return Ok(HashSet::new());
     }
     let (sql, values) = select_holding(condition, pairs, Asked::new(now, zone));
-    let rows: Vec<(Uuid, Option<Uuid>)> =
-        sqlx::query_as_with(AssertSqlSafe(sql), arguments(values)?).fetch_all(connection).await?;
+    let rows: Vec<(Uuid, Option<Uuid>)> = sqlx::query_as_with(AssertSqlSafe(sql), arguments(values)?)
+        .fetch_all(connection)
+        .await?;
     Ok(rows.into_iter().collect())
 }
 
@@ -73,7 +76,9 @@ pub async fn count(
     let all = members_of(condition, subject, Asked::new(now, zone));
     count.expr(Func::count(Expr::val(1))).from_subquery(all, "member");
     let (sql, values) = count.build(PostgresQueryBuilder);
-    let count: i64 = sqlx::query_scalar_with(AssertSqlSafe(sql), arguments(values)?).fetch_one(connection).await?;
+    let count: i64 = sqlx::query_scalar_with(AssertSqlSafe(sql), arguments(values)?)
+        .fetch_one(connection)
+        .await?;
     Ok(count.unsigned_abs())
 }
 
@@ -90,8 +95,10 @@ fn select_members(
         (_, None) => {}
         (Subject::Lead, Some(member)) => {
             select.and_where(
-                Expr::tuple([Expr::col(("c", "id")), Expr::col(("l", "id"))])
-                    .gt(Expr::tuple([Expr::val(member.contact_id), Expr::val(member.lead_id.unwrap_or_default())])),
+                Expr::tuple([Expr::col(("c", "id")), Expr::col(("l", "id"))]).gt(Expr::tuple([
+                    Expr::val(member.contact_id),
+                    Expr::val(member.lead_id.unwrap_or_default()),
+                ])),
             );
         }
         (Subject::Contact, Some(member)) => {
@@ -117,17 +124,26 @@ fn members_of(condition: &Condition, subject: Subject, asked: Asked) -> SelectSt
                     "lc",
                     Expr::col(("lc", "contact_id")).equals(("c", "id")),
                 )
-                .join_as(JoinType::InnerJoin, "lead", "l", Expr::col(("l", "id")).equals(("lc", "lead_id")))
+                .join_as(
+                    JoinType::InnerJoin,
+                    "lead",
+                    "l",
+                    Expr::col(("l", "id")).equals(("lc", "lead_id")),
+                )
                 .and_where(Expr::col(("l", "not_fit")).is_null())
                 .order_by(("c", "id"), Order::Asc)
                 .order_by(("l", "id"), Order::Asc);
         }
         Subject::Contact => {
-            select.expr_as(null_uuid(), "lead_id").order_by(("c", "id"), Order::Asc);
+            select
+                .expr_as(null_uuid(), "lead_id")
+                .order_by(("c", "id"), Order::Asc);
         }
         Subject::Account => {
             let decides = Expr::col(("c", "decision_maker"));
-            let reachable = Expr::col(("c", "email")).is_not_null().or(Expr::col(("c", "phone")).is_not_null());
+            let reachable = Expr::col(("c", "email"))
+                .is_not_null()
+                .or(Expr::col(("c", "phone")).is_not_null());
             select
                 .expr_as(null_uuid(), "lead_id")
                 .distinct_on([("a", "id")])
@@ -147,7 +163,12 @@ fn people(asked: Asked, condition: &Condition) -> SelectStatement {
         .expr_as(Expr::col(("c", "id")), "contact_id")
         .expr_as(Expr::col(("c", "account_id")), "account_id")
         .from_as("contact", "c")
-        .join_as(JoinType::InnerJoin, "account", "a", Expr::col(("a", "id")).equals(("c", "account_id")))
+        .join_as(
+            JoinType::InnerJoin,
+            "account",
+            "a",
+            Expr::col(("a", "id")).equals(("c", "account_id")),
+        )
         .and_where(Expr::col(("c", "merged_into")).is_null())
         .and_where(asked.holds(condition));
     select
@@ -158,7 +179,10 @@ fn null_uuid() -> Expr {
 }
 
 fn select_holding(condition: &Condition, pairs: &[(Uuid, Option<Uuid>)], asked: Asked) -> (String, Values) {
-    let contacts = pairs.iter().map(|(contact, _)| Value::Uuid(Some(*contact))).collect();
+    let contacts = pairs
+        .iter()
+        .map(|(contact, _)| Value::Uuid(Some(*contact)))
+        .collect();
     let leads = pairs.iter().map(|(_, lead)| Value::Uuid(*lead)).collect();
     let list = |ids: Vec<Value>| {
         Expr::from(Func::cust("unnest").arg(Expr::val(Value::Array(ArrayType::Uuid, Some(Box::new(ids))))))
@@ -166,15 +190,33 @@ fn select_holding(condition: &Condition, pairs: &[(Uuid, Option<Uuid>)], asked: 
     let mut unnested = Query::select();
     unnested.expr(list(contacts)).expr(list(leads));
     let mut pairs = CommonTableExpression::new();
-    pairs.table_name("pair").columns(["contact_id", "lead_id"]).query(unnested);
+    pairs
+        .table_name("pair")
+        .columns(["contact_id", "lead_id"])
+        .query(unnested);
     let mut select = Query::select();
     select
         .column(("pair", "contact_id"))
         .column(("pair", "lead_id"))
         .from("pair")
-        .join_as(JoinType::InnerJoin, "contact", "c", Expr::col(("c", "id")).equals(("pair", "contact_id")))
-        .join_as(JoinType::InnerJoin, "account", "a", Expr::col(("a", "id")).equals(("c", "account_id")))
-        .join_as(JoinType::LeftJoin, "lead", "l", Expr::col(("l", "id")).equals(("pair", "lead_id")))
+        .join_as(
+            JoinType::InnerJoin,
+            "contact",
+            "c",
+            Expr::col(("c", "id")).equals(("pair", "contact_id")),
+        )
+        .join_as(
+            JoinType::InnerJoin,
+            "account",
+            "a",
+            Expr::col(("a", "id")).equals(("c", "account_id")),
+        )
+        .join_as(
+            JoinType::LeftJoin,
+            "lead",
+            "l",
+            Expr::col(("l", "id")).equals(("pair", "lead_id")),
+        )
         .and_where(Expr::col(("c", "merged_into")).is_null())
         .and_where(asked.holds(condition));
     let mut with = WithClause::new();
@@ -215,7 +257,7 @@ mod tests {
     use chrono_tz::Asia::Shanghai;
 
     use super::*;
-    use crate::domain::condition::{FactTest, Constant};
+    use crate::domain::condition::{Constant, FactTest};
 
     #[test]
     fn no_constant_stands_in_the_text() {
@@ -227,8 +269,15 @@ mod tests {
         let asked = Asked::new(DateTime::UNIX_EPOCH, Shanghai);
         for subject in [Subject::Lead, Subject::Contact, Subject::Account] {
             let (sql, values) = select_members(&condition, subject, asked, None, 7);
-            assert!(!sql.contains("drop") && !sql.contains("it's") && !sql.contains('7'), "{sql}");
-            assert!(values.into_iter().any(|value| value == Value::from("'; drop table contact; --")));
+            assert!(
+                !sql.contains("drop") && !sql.contains("it's") && !sql.contains('7'),
+                "{sql}"
+            );
+            assert!(
+                values
+                    .into_iter()
+                    .any(|value| value == Value::from("'; drop table contact; --"))
+            );
         }
     }
 }

@@ -19,7 +19,10 @@ pub(super) struct Asked {
 impl Asked {
     /// Business time, and the zone whose date is today's for facts that are dates.
     pub(super) fn new(now: DateTime<Utc>, zone: Tz) -> Self {
-        Self { now, today: local_date(now, zone) }
+        Self {
+            now,
+            today: local_date(now, zone),
+        }
     }
 
     /// Whether the condition holds, as an expression for `where`. Outside a `not` an unknown may count as "does not
@@ -29,7 +32,13 @@ impl Asked {
     }
 
     fn expression(self, condition: &Condition, negated: bool) -> Expr {
-        let atom = |expr: Expr| if negated { Func::coalesce([expr, Expr::val(false)]).into() } else { expr };
+        let atom = |expr: Expr| {
+            if negated {
+                Func::coalesce([expr, Expr::val(false)]).into()
+            } else {
+                expr
+            }
+        };
         match condition {
             Condition::All(all) => fold(all.all.iter().map(|part| self.expression(part, negated)), true),
             Condition::Any(any) => fold(any.any.iter().map(|part| self.expression(part, negated)), false),
@@ -51,7 +60,11 @@ impl Asked {
             return value().is_in(constants.iter().map(constant_value));
         }
         if let Some(known) = test.known {
-            return if known { value().is_not_null() } else { value().is_null() };
+            return if known {
+                value().is_not_null()
+            } else {
+                value().is_null()
+            };
         }
         if let Some(least) = test.at_least {
             return value().gte(least);
@@ -60,22 +73,44 @@ impl Asked {
             return value().lt(bound);
         }
         if let Some(days) = test.days_until_at_most {
-            let last = self.today.checked_add_signed(TimeDelta::days(days.into())).unwrap_or(NaiveDate::MAX);
+            let last = self
+                .today
+                .checked_add_signed(TimeDelta::days(days.into()))
+                .unwrap_or(NaiveDate::MAX);
             return value().between(self.today, last);
         }
-        let Some(age) = test.older_than.or(test.within) else { return Expr::val(false) };
+        let Some(age) = test.older_than.or(test.within) else {
+            return Expr::val(false);
+        };
         let old = test.older_than.is_some();
         if fact.kind == FactType::Date {
-            let edge = self.today.checked_sub_signed(age.length()).unwrap_or(NaiveDate::MIN);
-            return if old { value().lte(edge) } else { value().gt(edge).and(value().lte(self.today)) };
+            let edge = self
+                .today
+                .checked_sub_signed(age.length())
+                .unwrap_or(NaiveDate::MIN);
+            return if old {
+                value().lte(edge)
+            } else {
+                value().gt(edge).and(value().lte(self.today))
+            };
         }
-        let edge = self.now.checked_sub_signed(age.length()).unwrap_or(DateTime::<Utc>::MIN_UTC);
-        if old { value().lte(edge) } else { value().gt(edge).and(value().lte(self.now)) }
+        let edge = self
+            .now
+            .checked_sub_signed(age.length())
+            .unwrap_or(DateTime::<Utc>::MIN_UTC);
+        if old {
+            value().lte(edge)
+        } else {
+            value().gt(edge).and(value().lte(self.now))
+        }
     }
 
     /// Human events only: what machines did says nothing about the person.
     fn events(self, test: &EventTest) -> Expr {
-        let since = self.now.checked_sub_signed(test.within.length()).unwrap_or(DateTime::<Utc>::MIN_UTC);
+        let since = self
+            .now
+            .checked_sub_signed(test.within.length())
+            .unwrap_or(DateTime::<Utc>::MIN_UTC);
         let mut events = Query::select();
         events
             .from_as("event", "e")
@@ -83,7 +118,7 @@ impl Asked {
             .and_where(Expr::col(("e", "occurred_at")).gt(since))
             .and_where(Expr::col(("e", "occurred_at")).lte(self.now))
             .and_where(Expr::col(("e", "type")).eq(test.event.as_str()))
-            .and_where(Expr::col(("e", "human")).into());
+            .and_where(Expr::col(("e", "human")));
         if let Some(tag) = &test.tag {
             events.and_where(Expr::col(("e", "data")).cast_json_field("tag").eq(tag.as_str()));
         }
@@ -125,7 +160,7 @@ fn value_of(fact: Fact, name: &str) -> Expr {
 }
 
 fn scalar(select: SelectStatement) -> Expr {
-    Expr::from(SubQueryStatement::SelectStatement(select))
+    SubQueryStatement::SelectStatement(select).into()
 }
 
 fn constant_value(constant: &Constant) -> Expr {
@@ -137,5 +172,7 @@ fn constant_value(constant: &Constant) -> Expr {
 }
 
 fn fold(parts: impl Iterator<Item = Expr>, all: bool) -> Expr {
-    parts.reduce(|left, right| if all { left.and(right) } else { left.or(right) }).unwrap_or_else(|| Expr::val(all))
+    parts
+        .reduce(|left, right| if all { left.and(right) } else { left.or(right) })
+        .unwrap_or_else(|| Expr::val(all))
 }

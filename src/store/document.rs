@@ -55,7 +55,9 @@ pub struct NewVersion<'a> {
 
 /// Keeps other applies out until the transaction ends; readers are not held.
 pub async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query!("lock table document in share row exclusive mode").execute(connection).await?;
+    sqlx::query!("lock table document in share row exclusive mode")
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -89,9 +91,11 @@ pub async fn versions(connection: &mut PgConnection) -> Result<Vec<Version>, Sto
 
 /// The body of one version.
 pub async fn body(connection: &mut PgConnection, version_id: Uuid) -> Result<Option<Value>, StoreError> {
-    Ok(sqlx::query_scalar!("select body from document_version where id = $1", version_id)
-        .fetch_optional(connection)
-        .await?)
+    Ok(
+        sqlx::query_scalar!("select body from document_version where id = $1", version_id)
+            .fetch_optional(connection)
+            .await?,
+    )
 }
 
 /// A text that changes whenever anything in force does.
@@ -112,7 +116,10 @@ pub async fn put_in_force(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = versions.iter().map(|version| version.id).collect();
-    let kinds: Vec<String> = versions.iter().map(|version| version.kind.as_str().to_owned()).collect();
+    let kinds: Vec<String> = versions
+        .iter()
+        .map(|version| version.kind.as_str().to_owned())
+        .collect();
     let names: Vec<String> = versions.iter().map(|version| version.name.to_owned()).collect();
     let hashes: Vec<String> = versions.iter().map(|version| version.hash.to_owned()).collect();
     let bodies: Vec<Value> = versions.iter().map(|version| version.body.clone()).collect();
@@ -150,7 +157,10 @@ pub async fn retire(
     connection: &mut PgConnection,
     documents: &[(DocumentKind, String)],
 ) -> Result<(), StoreError> {
-    let kinds: Vec<String> = documents.iter().map(|(kind, _)| kind.as_str().to_owned()).collect();
+    let kinds: Vec<String> = documents
+        .iter()
+        .map(|(kind, _)| kind.as_str().to_owned())
+        .collect();
     let names: Vec<String> = documents.iter().map(|(_, name)| name.clone()).collect();
     sqlx::query!(
         "update document d set version_id = null
@@ -173,7 +183,9 @@ pub async fn replace_holidays(
     let dates: Vec<NaiveDate> = days.iter().map(|day| day.1).collect();
     let kinds: Vec<String> = days.iter().map(|day| day.2.to_owned()).collect();
     let names: Vec<String> = days.iter().map(|day| day.3.clone()).collect();
-    sqlx::query!("delete from holiday").execute(&mut *connection).await?;
+    sqlx::query!("delete from holiday")
+        .execute(&mut *connection)
+        .await?;
     sqlx::query!(
         "insert into holiday (calendar, date, kind, name)
          select * from unnest($1::text[], $2::date[], $3::text[], $4::text[])",
@@ -195,7 +207,10 @@ pub async fn live_by_cadence(connection: &mut PgConnection) -> Result<HashMap<St
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.cadence, row.live as u64)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.cadence, row.live as u64))
+        .collect())
 }
 
 /// How many people and customers there are.
@@ -218,7 +233,11 @@ pub async fn census(connection: &mut PgConnection) -> Result<Census, StoreError>
     )
     .fetch_one(connection)
     .await?;
-    Ok(Census { contacts: row.contacts as u64, customers: row.customers as u64, open_leads: row.leads as u64 })
+    Ok(Census {
+        contacts: row.contacts as u64,
+        customers: row.customers as u64,
+        open_leads: row.leads as u64,
+    })
 }
 
 /// Contacts by region; unknown regions count as the empty one.
@@ -229,7 +248,10 @@ pub async fn contacts_by_region(connection: &mut PgConnection) -> Result<HashMap
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.region, row.contacts as u64)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.region, row.contacts as u64))
+        .collect())
 }
 
 /// Those of the names that at least one contact has as an attribute. Empty where there are no contacts yet.

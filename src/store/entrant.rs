@@ -66,23 +66,38 @@ pub struct Candidate {
     pub standing: String,
     /// A task about the person is open.
     pub open_task: bool,
+    /// His place among those asked for, from 1.
+    pub n: i64,
+    /// How much he counts among the people of the lead: deciding, then being reachable.
+    pub influence: i32,
+}
+
+impl Candidate {
+    /// His place among those asked for, from 0.
+    pub fn place(&self) -> usize {
+        usize::try_from(self.n - 1).unwrap_or(usize::MAX)
+    }
 }
 
 /// Of the given people and leads those who are not in the cadence now and did not leave it after `again_before`.
+/// With `one_per_lead`, a lead of which anybody is or was counts as being there itself.
 pub async fn candidates(
     conn: &mut PgConnection,
     contacts: &[Uuid],
     leads: &[Option<Uuid>],
     cadence: &str,
     again_before: Option<DateTime<Utc>>,
+    one_per_lead: bool,
 ) -> Result<Vec<Candidate>, StoreError> {
     let rows = sqlx::query_as!(
         Candidate,
         r#"
-        select c.id as contact_id, c.account_id, coalesce(a.external_id, r.external_id, a.id::text) as "account_key!",
+        select c.id as contact_id, w.n as "n!", c.account_id, coalesce(a.external_id, r.external_id, a.id::text) as "account_key!",
                w.lead_id as "lead_id?", c.shard, c.timezone, coalesce(c.region, a.region) as region, c.next_birthday_on,
                l.expected_on as "expected_on?", l.expected_close as "expected_close?", l.grade as "grade?", a.standing,
-               exists (select 1 from task t where t.contact_id = c.id and t.state in ('open', 'snoozed')) as "open_task!"
+               exists (select 1 from task t where t.contact_id = c.id and t.state in ('open', 'snoozed')) as "open_task!",
+               (case when c.decision_maker then 2 else 0 end
+                + case when c.email is not null or c.phone is not null then 1 else 0 end) as "influence!"
         from unnest($1::uuid[], $2::uuid[]) with ordinality as w (contact_id, lead_id, n)
         join contact c on c.id = w.contact_id
         join account a on a.id = c.account_id
@@ -92,7 +107,8 @@ pub async fn candidates(
         ) r on true
         where not exists (
             select 1 from enrollment e
-            where e.contact_id = c.id and e.cadence = $3 and e.lead_id is not distinct from w.lead_id
+            where e.cadence = $3 and e.lead_id is not distinct from w.lead_id
+              and (e.contact_id = c.id or ($5 and w.lead_id is not null))
               and (e.state in ('active', 'paused', 'control') or ($4::timestamptz is not null and e.ended_at > $4))
         )
         order by w.n
@@ -101,6 +117,7 @@ pub async fn candidates(
         leads as &[Option<Uuid>],
         cadence,
         again_before,
+        one_per_lead,
     )
     .fetch_all(conn)
     .await?;

@@ -5,6 +5,8 @@
 
 pub mod admin;
 pub mod audience;
+mod condition;
+pub mod backup;
 pub mod contact;
 pub mod control;
 pub mod crossing;
@@ -19,11 +21,15 @@ pub mod grievance;
 pub mod lead;
 pub mod link;
 pub mod outcome;
+pub mod owner;
 pub mod partition;
+pub mod person;
 pub mod purchase;
 pub mod queue;
+pub mod recipient;
 pub mod report;
 pub mod sandbox;
+pub mod session;
 pub mod shadow;
 pub mod simulation;
 pub mod staging;
@@ -33,9 +39,11 @@ pub mod story;
 pub mod suppression;
 pub mod tally;
 pub mod task;
+pub mod today;
+pub mod token;
 pub mod touch;
+pub mod user;
 pub mod audit;
-mod condition;
 
 use std::time::Duration;
 

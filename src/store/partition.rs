@@ -12,17 +12,43 @@ const AHEAD: u32 = 3;
 
 /// Makes the partitions of this month and the next three that are not there yet.
 pub async fn ensure(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let existing: Vec<String> = sqlx::query_scalar!(
+    let today = now.date_naive();
+    let this_month = today.with_day(1).unwrap_or(today);
+    let months: Vec<NaiveDate> = (0..=AHEAD)
+        .filter_map(|n| this_month.checked_add_months(Months::new(n)))
+        .collect();
+    ensure_months(conn, &months).await
+}
+
+/// The months that have partitions, by their first day.
+pub async fn months(conn: &mut PgConnection) -> Result<Vec<NaiveDate>, StoreError> {
+    let mut months: Vec<NaiveDate> = existing(conn)
+        .await?
+        .iter()
+        .filter_map(|name| name.rsplit_once('_').and_then(|(rest, month)| Some((rest.rsplit_once('_')?.1, month))))
+        .filter_map(|(year, month)| NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, 1))
+        .collect();
+    months.sort_unstable();
+    months.dedup();
+    Ok(months)
+}
+
+async fn existing(conn: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    let names = sqlx::query_scalar!(
         r#"
         select c.relname as "name!" from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_class p on p.oid = i.inhparent
         where p.relname in ('message', 'decision', 'event') and p.relnamespace = (select oid from pg_namespace where nspname = 'kith')
         "#
     )
-    .fetch_all(&mut *conn)
+    .fetch_all(conn)
     .await?;
-    let today = now.date_naive();
-    let this_month = today.with_day(1).unwrap_or(today);
-    for month in (0..=AHEAD).filter_map(|n| this_month.checked_add_months(Months::new(n))) {
+    Ok(names)
+}
+
+/// Makes the partitions of months, given by their first day, that are not there yet.
+pub async fn ensure_months(conn: &mut PgConnection, months: &[NaiveDate]) -> Result<(), StoreError> {
+    let existing = existing(conn).await?;
+    for month in months {
         let Some(next) = month.checked_add_months(Months::new(1)) else {
             continue;
         };
@@ -34,7 +60,7 @@ pub async fn ensure(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<(), S
             // Names and bounds are made here, from dates: nothing of a user is in this text.
             let create = format!(
                 "create table if not exists {name} partition of {table} for values from ('{}') to ('{}')",
-                first_id(month),
+                first_id(*month),
                 first_id(next)
             );
             sqlx::query(AssertSqlSafe(create)).execute(&mut *conn).await?;

@@ -75,58 +75,98 @@ pub async fn lift_opt_out(
     Ok(done.rows_affected())
 }
 
-/// Notes a permission given or taken, and folds the newest one into the contact.
-pub async fn consent(
-    conn: &mut PgConnection,
-    id: Uuid,
-    contact_id: Uuid,
-    at: DateTime<Utc>,
-    channel: &str,
-    granted: bool,
-    basis: &str,
-    source: &str,
-) -> Result<(), StoreError> {
+/// A permission given or taken.
+#[derive(Debug, Clone)]
+pub struct NewConsent {
+    /// Its id.
+    pub id: Uuid,
+    /// The person.
+    pub contact_id: Uuid,
+    /// When it was said.
+    pub at: DateTime<Utc>,
+    /// email or sms
+    pub channel: &'static str,
+    /// Given or taken.
+    pub granted: bool,
+    /// asked, opted-out, spam-report
+    pub basis: &'static str,
+    /// Who told it.
+    pub source: String,
+}
+
+/// Notes permissions given or taken, and folds the newest of each person and channel into the contact.
+pub async fn consents(conn: &mut PgConnection, rows: &[NewConsent]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = rows.iter().map(|r| r.id).collect();
+    let contacts: Vec<Uuid> = rows.iter().map(|r| r.contact_id).collect();
+    let at: Vec<DateTime<Utc>> = rows.iter().map(|r| r.at).collect();
+    let channels: Vec<&str> = rows.iter().map(|r| r.channel).collect();
+    let granted: Vec<bool> = rows.iter().map(|r| r.granted).collect();
+    let bases: Vec<&str> = rows.iter().map(|r| r.basis).collect();
+    let sources: Vec<&str> = rows.iter().map(|r| r.source.as_str()).collect();
     sqlx::query!(
         r#"
-        with made as (
-            insert into consent (contact_id, at, id, channel, granted, basis, source) values ($2, $3, $1, $4, $5, $6, $7)
-            returning contact_id
-        )
-        update contact c
-        set consent_email = case when $4 = 'email' then $5 else c.consent_email end,
-            consent_sms = case when $4 = 'sms' then $5 else c.consent_sms end
-        from made
-        where c.id = made.contact_id
-          and not exists (select 1 from consent o where o.contact_id = $2 and o.channel = $4 and o.at > $3)
+        insert into consent (id, contact_id, at, channel, granted, basis, source)
+        select * from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::bool[], $6::text[], $7::text[])
         "#,
-        id,
-        contact_id,
-        at,
-        channel,
-        granted,
-        basis,
-        source,
+        &ids,
+        &contacts,
+        &at,
+        &channels as &[&str],
+        &granted,
+        &bases as &[&str],
+        &sources as &[&str],
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        r#"
+        update contact c
+        set consent_email = coalesce(n.email, c.consent_email), consent_sms = coalesce(n.sms, c.consent_sms)
+        from (
+            select w.id,
+                   (select o.granted from consent o where o.contact_id = w.id and o.channel = 'email'
+                    order by o.at desc, o.id desc limit 1) as email,
+                   (select o.granted from consent o where o.contact_id = w.id and o.channel = 'sms'
+                    order by o.at desc, o.id desc limit 1) as sms
+            from (select distinct id from unnest($1::uuid[]) as w (id)) w
+        ) n
+        where c.id = n.id
+        "#,
+        &contacts,
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Keyed hashes of these people's addresses on a channel.
-pub async fn addresses_of(
-    conn: &mut PgConnection,
-    contacts: &[Uuid],
-) -> Result<Vec<(Uuid, Option<Vec<u8>>, Option<Vec<u8>>)>, StoreError> {
-    let rows = sqlx::query!(
-        "select id, email_hash, phone_hash from contact where id = any($1)",
-        contacts
+/// How a person is reached, and what he said about it last.
+#[derive(Debug, Clone)]
+pub struct Reached {
+    /// The person.
+    pub id: Uuid,
+    /// Keyed hash of the mail address.
+    pub email_hash: Option<Vec<u8>>,
+    /// Keyed hash of the number.
+    pub phone_hash: Option<Vec<u8>>,
+    /// Newest permission.
+    pub consent_email: Option<bool>,
+    /// Newest permission.
+    pub consent_sms: Option<bool>,
+}
+
+/// How these people are reached.
+pub async fn reached(conn: &mut PgConnection, contacts: &[Uuid]) -> Result<Vec<Reached>, StoreError> {
+    let rows = sqlx::query_as!(
+        Reached,
+        "select id, email_hash, phone_hash, consent_email, consent_sms from contact where id = any($1)",
+        contacts,
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|r| (r.id, r.email_hash, r.phone_hash))
-        .collect())
+    Ok(rows)
 }
 
 /// Why an address must not be written to; `None` = nothing forbids it.

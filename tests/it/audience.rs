@@ -62,8 +62,13 @@ async fn fixture() -> TestDb {
 }
 
 async fn picked(connection: &mut PgConnection, subject: Subject, json: &str) -> Vec<(u128, Option<u128>)> {
-    let found = members(connection, &condition(json), subject, now(), Shanghai, None, 100).await.unwrap();
-    found.iter().map(|m| (m.contact_id.as_u128(), m.lead_id.map(|lead| lead.as_u128()))).collect()
+    let found = members(connection, &condition(json), subject, now(), Shanghai, None, 100)
+        .await
+        .unwrap();
+    found
+        .iter()
+        .map(|m| (m.contact_id.as_u128(), m.lead_id.map(|lead| lead.as_u128())))
+        .collect()
 }
 
 #[tokio::test]
@@ -77,22 +82,53 @@ async fn conditions_pick_whom_they_describe() {
         (r#"{"fact":"lead.grade","known":false}"#, vec![(2, Some(102))]),
         (r#"{"fact":"lead.value","at_least":5000}"#, both.clone()),
         (r#"{"fact":"lead.value","below":5000}"#, vec![]),
-        (r#"{"all":[{"fact":"lead.open","is":true},{"fact":"contact.decision_maker","is":true}]}"#, vec![(12, Some(101))]),
-        (r#"{"fact":"lead.expected_on","days_until_at_most":10}"#, both.clone()),
+        (
+            r#"{"all":[{"fact":"lead.open","is":true},{"fact":"contact.decision_maker","is":true}]}"#,
+            vec![(12, Some(101))],
+        ),
+        (
+            r#"{"fact":"lead.expected_on","days_until_at_most":10}"#,
+            both.clone(),
+        ),
         (r#"{"fact":"lead.expected_on","days_until_at_most":9}"#, vec![]),
-        (r#"{"fact":"contact.next_birthday_on","days_until_at_most":3}"#, vec![(11, Some(101))]),
-        (r#"{"fact":"contact.attr.hobby","is":"go"}"#, vec![(11, Some(101))]),
-        (r#"{"fact":"account.last_purchase_at","older_than":"100d"}"#, both.clone()),
+        (
+            r#"{"fact":"contact.next_birthday_on","days_until_at_most":3}"#,
+            vec![(11, Some(101))],
+        ),
+        (
+            r#"{"fact":"contact.attr.hobby","is":"go"}"#,
+            vec![(11, Some(101))],
+        ),
+        (
+            r#"{"fact":"account.last_purchase_at","older_than":"100d"}"#,
+            both.clone(),
+        ),
         (r#"{"fact":"account.last_purchase_at","within":"100d"}"#, vec![]),
         (r#"{"fact":"account.purchases","at_least":2}"#, both),
-        (r#"{"event":"clicked","within":"30d","at_least":2}"#, vec![(11, Some(101))]),
-        (r#"{"event":"clicked","within":"30d","tag":"pricing"}"#, vec![(11, Some(101))]),
+        (
+            r#"{"event":"clicked","within":"30d","at_least":2}"#,
+            vec![(11, Some(101))],
+        ),
+        (
+            r#"{"event":"clicked","within":"30d","tag":"pricing"}"#,
+            vec![(11, Some(101))],
+        ),
         (r#"{"event":"clicked","within":"8d","tag":"pricing"}"#, vec![]),
         (r#"{"event":"replied","within":"30d"}"#, vec![]),
-        (r#"{"not":{"event":"clicked","within":"30d"}}"#, vec![(2, Some(102)), (12, Some(101))]),
-        (r#"{"any":[{"fact":"account.kind","is":"person"},{"event":"clicked","within":"30d"}]}"#, vec![(2, Some(102)), (11, Some(101))]),
+        (
+            r#"{"not":{"event":"clicked","within":"30d"}}"#,
+            vec![(2, Some(102)), (12, Some(101))],
+        ),
+        (
+            r#"{"any":[{"fact":"account.kind","is":"person"},{"event":"clicked","within":"30d"}]}"#,
+            vec![(2, Some(102)), (11, Some(101))],
+        ),
     ] {
-        assert_eq!(picked(&mut connection, Subject::Lead, json).await, expected, "{json}");
+        assert_eq!(
+            picked(&mut connection, Subject::Lead, json).await,
+            expected,
+            "{json}"
+        );
     }
 }
 
@@ -101,8 +137,14 @@ async fn an_account_sends_its_person_of_most_influence() {
     let db = fixture().await;
     let mut connection = db.pool.acquire().await.unwrap();
     let all = r#"{"fact":"account.standing","known":true}"#;
-    assert_eq!(picked(&mut connection, Subject::Account, all).await, [(12, None), (2, None)]);
-    assert_eq!(picked(&mut connection, Subject::Contact, all).await, [(2, None), (11, None), (12, None)]);
+    assert_eq!(
+        picked(&mut connection, Subject::Account, all).await,
+        [(12, None), (2, None)]
+    );
+    assert_eq!(
+        picked(&mut connection, Subject::Contact, all).await,
+        [(2, None), (11, None), (12, None)]
+    );
 }
 
 #[tokio::test]
@@ -111,11 +153,15 @@ async fn members_come_in_parts_without_gap_or_repeat() {
     let mut connection = db.pool.acquire().await.unwrap();
     let all = condition(r#"{"fact":"account.standing","known":true}"#);
     for subject in [Subject::Lead, Subject::Contact, Subject::Account] {
-        let whole = members(&mut connection, &all, subject, now(), Shanghai, None, 100).await.unwrap();
+        let whole = members(&mut connection, &all, subject, now(), Shanghai, None, 100)
+            .await
+            .unwrap();
         let mut parts: Vec<Member> = Vec::new();
         loop {
             let last = parts.last().copied();
-            let next = members(&mut connection, &all, subject, now(), Shanghai, last.as_ref(), 1).await.unwrap();
+            let next = members(&mut connection, &all, subject, now(), Shanghai, last.as_ref(), 1)
+                .await
+                .unwrap();
             if next.is_empty() {
                 break;
             }
@@ -130,16 +176,36 @@ async fn members_come_in_parts_without_gap_or_repeat() {
 async fn a_guard_holds_for_a_batch_in_one_statement() {
     let db = fixture().await;
     let mut connection = db.pool.acquire().await.unwrap();
-    let pairs = [(id(11), Some(id(101))), (id(12), Some(id(101))), (id(13), Some(id(101))), (id(2), None), (id(2), Some(id(102)))];
+    let pairs = [
+        (id(11), Some(id(101))),
+        (id(12), Some(id(101))),
+        (id(13), Some(id(101))),
+        (id(2), None),
+        (id(2), Some(id(102))),
+    ];
     let mut hold = async |json: &str| {
-        let held = holding(&mut connection, &condition(json), &pairs, now(), Shanghai).await.unwrap();
-        let mut held: Vec<_> = held.iter().map(|(c, l)| (c.as_u128(), l.map(|l| l.as_u128()))).collect();
+        let held = holding(&mut connection, &condition(json), &pairs, now(), Shanghai)
+            .await
+            .unwrap();
+        let mut held: Vec<_> = held
+            .iter()
+            .map(|(c, l)| (c.as_u128(), l.map(|l| l.as_u128())))
+            .collect();
         held.sort_unstable();
         held
     };
-    assert_eq!(hold(r#"{"fact":"lead.grade","is":"B"}"#).await, [(11, Some(101)), (12, Some(101))]);
-    assert_eq!(hold(r#"{"not":{"fact":"lead.grade","is":"B"}}"#).await, [(2, None), (2, Some(102))]);
-    assert_eq!(hold(r#"{"fact":"lead.open","is":true}"#).await, [(2, Some(102)), (11, Some(101)), (12, Some(101))]);
+    assert_eq!(
+        hold(r#"{"fact":"lead.grade","is":"B"}"#).await,
+        [(11, Some(101)), (12, Some(101))]
+    );
+    assert_eq!(
+        hold(r#"{"not":{"fact":"lead.grade","is":"B"}}"#).await,
+        [(2, None), (2, Some(102))]
+    );
+    assert_eq!(
+        hold(r#"{"fact":"lead.open","is":true}"#).await,
+        [(2, Some(102)), (11, Some(101)), (12, Some(101))]
+    );
     assert_eq!(hold(r#"{"fact":"lead.open","is":false}"#).await, [(2, None)]);
 }
 
@@ -155,12 +221,26 @@ async fn every_fact_can_be_asked_for_with_every_test_that_fits() {
             FactType::YesNo => &[r#""is":true"#, r#""known":false"#],
             FactType::Number => &[r#""is":1"#, r#""in":[1.5, 2]"#, r#""at_least":1"#, r#""below":2"#],
             FactType::Instant => &[r#""older_than":"2w""#, r#""within":"3h""#, r#""known":true"#],
-            FactType::Date => &[r#""older_than":"2w""#, r#""within":"3d""#, r#""days_until_at_most":3"#],
+            FactType::Date => &[
+                r#""older_than":"2w""#,
+                r#""within":"3d""#,
+                r#""days_until_at_most":3"#,
+            ],
         };
         for test in tests {
             let condition = condition(&format!(r#"{{"fact":"{}",{test}}}"#, fact.name));
             assert_eq!(condition.faults(Subject::Lead), [], "{} {test}", fact.name);
-            members(&mut connection, &condition, Subject::Lead, now(), Shanghai, None, 10).await.unwrap();
+            members(
+                &mut connection,
+                &condition,
+                Subject::Lead,
+                now(),
+                Shanghai,
+                None,
+                10,
+            )
+            .await
+            .unwrap();
             asked += 1;
         }
     }

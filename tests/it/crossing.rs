@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kith::engine::dispatch::Dispatcher;
-use kith::engine::enroll::{Trigger, admit};
+use kith::engine::enroll::{Arrival, Door, admit};
 use kith::engine::ingest::{self, Answer, Incoming};
 use kith::engine::sweep;
 use kith::store::audience::Member;
@@ -156,12 +156,11 @@ async fn entering_twice_at_once_is_one_enrollment() {
             members.rotate_left(n * 70);
             let rules = deps.rules();
             let in_force = &rules.cadences["first"];
-            let trigger = Trigger { reason: "form".to_owned(), key: None, base: now };
+            let door = Door { rules: &rules, version: in_force.version_id, cadence: &in_force.cadence, reason: "form" };
+            let arrivals = members.iter().map(|member| Arrival { member: *member, key: None, base: now }).collect();
             let mut tx = deps.pool.begin().await.unwrap();
             start.wait().await;
-            let made = admit(&deps, &mut tx, &rules, in_force.version_id, &in_force.cadence, &members, &trigger, now)
-                .await
-                .unwrap();
+            let made = admit(&deps, &mut tx, &door, arrivals, now).await.unwrap();
             tx.commit().await.unwrap();
             made
         })

@@ -45,6 +45,11 @@ impl TestDb {
         Self { pool, options }
     }
 
+    /// Its address, for `DATABASE_URL` of a process.
+    pub fn url(&self) -> String {
+        self.options.to_url_lossy().to_string()
+    }
+
     /// An empty database, not migrated.
     pub async fn empty() -> Self {
         let server = Server::get();

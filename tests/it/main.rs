@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an error is a failure")]
 
+mod apply;
+mod apply_faults;
 mod audience;
+mod cadences;
 mod crossing;
 mod flow;
 mod harness;
@@ -15,3 +18,4 @@ mod sms;
 mod smtp;
 mod store;
 mod templates;
+mod web;

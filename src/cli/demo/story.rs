@@ -116,10 +116,8 @@ pub async fn tell(args: &DemoArgs, stage: &Stage, figures: &Figures) -> Result<(
     if let Some(external_id) = promotions.iter().find_map(|p| p.external_id.clone()) {
         let found = event::contacts(&mut conn, &[external_id]).await?;
         if let Some(person) = found.first() {
-            let deps = &stage.app.deps;
-            let rules = deps.rules();
             println!("\n  One person's whole story (kith explain)\n");
-            print!("{}", explain::story(&mut conn, person.contact_id, &rules.grading, deps.company_zone(), end).await?);
+            print!("{}", explain::story(&mut conn, person.contact_id, end).await?);
         }
     }
     Ok(())

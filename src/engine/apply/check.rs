@@ -23,10 +23,15 @@ use crate::render::{self, Medium, Registry, TemplateSet};
 pub fn check(config: &Path, templates: &Path) -> Result<Checked, Vec<Problem>> {
     let mut problems = Vec::new();
     if !config.is_dir() {
-        return Err(vec![Problem::of_file(config.display().to_string(), "there is no such directory")]);
+        return Err(vec![Problem::of_file(
+            config.display().to_string(),
+            "there is no such directory",
+        )]);
     }
     files::strangers(config, &mut problems);
-    let settings = Settings::load_placed(Some(config)).map_err(|error| problems.extend(error.0)).ok();
+    let settings = Settings::load_placed(Some(config))
+        .map_err(|error| problems.extend(error.0))
+        .ok();
     let calendars = calendars(config, &mut problems);
     let grading = grading(config, &mut problems);
     let retention = retention(config, &mut problems);
@@ -68,11 +73,21 @@ pub fn check(config: &Path, templates: &Path) -> Result<Checked, Vec<Problem>> {
         (Some((settings, _)), Some((grading, _)), Some((retention, _)), Some(set), Some(registry))
             if problems.is_empty() =>
         {
-            let cadences: BTreeMap<_, _> =
-                cadences.into_iter().map(|(_, cadence)| (cadence.name.clone(), cadence)).collect();
+            let cadences: BTreeMap<_, _> = cadences
+                .into_iter()
+                .map(|(_, cadence)| (cadence.name.clone(), cadence))
+                .collect();
             let documents = documents(&settings, &cadences, &calendars, &grading, &retention, &set)
                 .map_err(|error| vec![Problem::of_file(config.display().to_string(), error.to_string())])?;
-            Ok(Checked { settings, cadences, calendars, templates: set, registry, templates_root, documents })
+            Ok(Checked {
+                settings,
+                cadences,
+                calendars,
+                templates: set,
+                registry,
+                templates_root,
+                documents,
+            })
         }
         _ => {
             problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
@@ -148,7 +163,10 @@ fn grading(config: &Path, problems: &mut Vec<Problem>) -> Option<(GradingRules, 
             None
         }
         Err(GradingError::Sense { place, reason }) => {
-            let rule = rules.evidence.iter().rposition(|rule| place == format!("evidence `{}`", rule.name));
+            let rule = rules
+                .evidence
+                .iter()
+                .rposition(|rule| place == format!("evidence `{}`", rule.name));
             let problem = match rule {
                 Some(position) => source.problem_at(&["evidence", &position.to_string()], reason),
                 None => source.problem_at(&place.split('.').collect::<Vec<_>>(), reason),
@@ -184,12 +202,19 @@ fn or_shipped(config: &Path, stem: &str, text: &str, problems: &mut Vec<Problem>
         text: text.to_owned(),
     };
     let found = files::one(&path, problems);
-    if problems.len() > before { None } else { Some(found.unwrap_or_else(shipped)) }
+    if problems.len() > before {
+        None
+    } else {
+        Some(found.unwrap_or_else(shipped))
+    }
 }
 
 fn compile(templates: &Path) -> Result<(TemplateSet, Registry), Vec<Problem>> {
     let placed = |found: Vec<render::Problem>| {
-        found.into_iter().map(|problem| template_problem(templates, problem)).collect::<Vec<_>>()
+        found
+            .into_iter()
+            .map(|problem| template_problem(templates, problem))
+            .collect::<Vec<_>>()
     };
     let set = TemplateSet::load(templates).map_err(placed)?;
     let registry = Registry::compile(&set).map_err(placed)?;
@@ -197,21 +222,45 @@ fn compile(templates: &Path) -> Result<(TemplateSet, Registry), Vec<Problem>> {
 }
 
 fn template_problem(root: &Path, problem: render::Problem) -> Problem {
-    let render::Problem { file, line, column, reason, suggestion } = problem;
-    let file = if Path::new(&file).starts_with(root) { file } else { root.join(file).display().to_string() };
+    let render::Problem {
+        file,
+        line,
+        column,
+        reason,
+        suggestion,
+    } = problem;
+    let file = if Path::new(&file).starts_with(root) {
+        file
+    } else {
+        root.join(file).display().to_string()
+    };
     let suggestion = suggestion.map(|meant| format!("`{meant}`"));
-    Problem { file, line, column, field: String::new(), reason, suggestion }
+    Problem {
+        file,
+        line,
+        column,
+        field: String::new(),
+        reason,
+        suggestion,
+    }
 }
 
 fn cadence(file: &ConfigFile, problems: &mut Vec<Problem>) -> Option<(Source, Cadence)> {
     let (cadence, source) = read::<Cadence>(file, problems)?;
-    problems.extend(cadence.faults(&file.stem).into_iter().map(|fault| placed(&source, fault)));
+    problems.extend(
+        cadence
+            .faults(&file.stem)
+            .into_iter()
+            .map(|fault| placed(&source, fault)),
+    );
     Some((source, cadence))
 }
 
 fn placed(source: &Source, fault: Fault) -> Problem {
     let path: Vec<&str> = fault.path.iter().map(String::as_str).collect();
-    let meant = fault.unknown.and_then(|(word, known)| nearest(&word, known.iter().map(String::as_str)));
+    let meant = fault
+        .unknown
+        .and_then(|(word, known)| nearest(&word, known.iter().map(String::as_str)));
     source.problem_at(&path, fault.reason).suggest(meant)
 }
 
@@ -223,7 +272,12 @@ fn shared_grades<'a>(
     problems: &mut Vec<Problem>,
 ) {
     for other in others {
-        if let Some(grade) = cadence.entry.on_grade.iter().find(|grade| other.entry.on_grade.contains(grade)) {
+        if let Some(grade) = cadence
+            .entry
+            .on_grade
+            .iter()
+            .find(|grade| other.entry.on_grade.contains(grade))
+        {
             let reason = format!("grade {} already leads to `{}`", grade.as_str(), other.name);
             problems.push(source.problem_at(&["entry", "on_grade"], reason));
         }
@@ -233,8 +287,13 @@ fn shared_grades<'a>(
 fn senders(source: &Source, cadence: &Cadence, settings: &Settings, problems: &mut Vec<Problem>) {
     for (position, step) in cadence.steps.iter().enumerate() {
         let position = position.to_string();
-        let out: Vec<ChannelKind> =
-            step.channel.as_slice().iter().copied().filter(|channel| *channel != ChannelKind::Task).collect();
+        let out: Vec<ChannelKind> = step
+            .channel
+            .as_slice()
+            .iter()
+            .copied()
+            .filter(|channel| *channel != ChannelKind::Task)
+            .collect();
         if let Some(name) = step.sender.as_deref() {
             let path = ["steps", position.as_str(), "sender"];
             match settings.senders.iter().find(|sender| sender.name == name) {
@@ -244,13 +303,19 @@ fn senders(source: &Source, cadence: &Cadence, settings: &Settings, problems: &m
                     problems.push(problem.suggest(nearest(name, names)));
                 }
                 Some(sender) if !out.contains(&sender.channel()) => {
-                    let reason = format!("`{name}` carries {}, which is no channel of this step", sender.channel().as_str());
+                    let reason = format!(
+                        "`{name}` carries {}, which is no channel of this step",
+                        sender.channel().as_str()
+                    );
                     problems.push(source.problem_at(&path, reason));
                 }
                 Some(_) => {}
             }
         }
-        for channel in out.into_iter().filter(|channel| settings.sender(*channel, None).is_none()) {
+        for channel in out
+            .into_iter()
+            .filter(|channel| settings.sender(*channel, None).is_none())
+        {
             let reason = format!("kith.toml has no sender for {}", channel.as_str());
             problems.push(source.problem_at(&["steps", &position, "channel"], reason));
         }
@@ -272,7 +337,8 @@ fn step_templates(
                 ChannelKind::Task => (Medium::Task, false),
             };
             let way_out = to_the_person && matches!(step.function.class(), Class::Care | Class::Marketing);
-            for found in registry.check_use(&step.template, medium, &settings.company.default_locale, way_out) {
+            for found in registry.check_use(&step.template, medium, &settings.company.default_locale, way_out)
+            {
                 let reason = if registry.has(&step.template) {
                     format!("template {}: {}", found.file, found.reason)
                 } else {
@@ -292,9 +358,14 @@ fn win_backs(
     problems: &mut Vec<Problem>,
 ) {
     for tier in Tier::ALL {
-        let Some(name) = rules.tier(tier).win_back.as_deref() else { continue };
+        let Some(name) = rules.tier(tier).win_back.as_deref() else {
+            continue;
+        };
         if !cadences.iter().any(|(_, cadence)| cadence.name == name) {
-            let problem = source.problem_at(&[tier.as_str(), "win_back"], format!("there is no cadence `{name}`"));
+            let problem = source.problem_at(
+                &[tier.as_str(), "win_back"],
+                format!("there is no cadence `{name}`"),
+            );
             let names = cadences.iter().map(|(_, cadence)| cadence.name.as_str());
             problems.push(problem.suggest(nearest(name, names)));
         }

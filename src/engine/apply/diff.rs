@@ -53,16 +53,28 @@ impl fmt::Display for Diff {
                 How::Retired => '-',
             };
             write!(out, "{sign} {} {}", change.kind, change.name)?;
-            let touches: Vec<String> =
-                change.touches.iter().map(|(count, of)| format!("{count} {of}")).collect();
-            writeln!(out, "{}{}", if touches.is_empty() { "" } else { ": " }, touches.join(", "))?;
+            let touches: Vec<String> = change
+                .touches
+                .iter()
+                .map(|(count, of)| format!("{count} {of}"))
+                .collect();
+            writeln!(
+                out,
+                "{}{}",
+                if touches.is_empty() { "" } else { ": " },
+                touches.join(", ")
+            )?;
             for line in &change.lines {
                 writeln!(out, "    {line}")?;
             }
         }
         let count = |how| self.changes.iter().filter(|change| change.how == how).count();
         let (added, changed, retired) = (count(How::Added), count(How::Changed), count(How::Retired));
-        writeln!(out, "{added} added, {changed} changed, {retired} retired, {} unchanged", self.same)
+        writeln!(
+            out,
+            "{added} added, {changed} changed, {retired} retired, {} unchanged",
+            self.same
+        )
     }
 }
 
@@ -82,7 +94,13 @@ pub(super) fn lines(before: &Value, after: &Value) -> Vec<String> {
 }
 
 fn compare(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
-    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let below = |key: &str| {
+        if path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{path}.{key}")
+        }
+    };
     match (before, after) {
         _ if before == after => {}
         (Value::Object(old), Value::Object(new)) => {
@@ -96,12 +114,25 @@ fn compare(path: &str, before: &Value, after: &Value, lines: &mut Vec<String>) {
         (Value::Array(old), Value::Array(new)) if named(old) && named(new) => {
             for member in old {
                 let other = new.iter().find(|other| name(other) == name(member));
-                compare(&below(name(member).unwrap_or("")), member, other.unwrap_or(&Value::Null), lines);
+                compare(
+                    &below(name(member).unwrap_or("")),
+                    member,
+                    other.unwrap_or(&Value::Null),
+                    lines,
+                );
             }
-            for member in new.iter().filter(|member| old.iter().all(|other| name(other) != name(member))) {
+            for member in new
+                .iter()
+                .filter(|member| old.iter().all(|other| name(other) != name(member)))
+            {
                 compare(&below(name(member).unwrap_or("")), &Value::Null, member, lines);
             }
-            let order = |list: &[Value]| list.iter().filter_map(name).map(str::to_owned).collect::<Vec<_>>();
+            let order = |list: &[Value]| {
+                list.iter()
+                    .filter_map(name)
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
             let (old, new) = (order(old), order(new));
             if old != new && old.len() == new.len() && old.iter().all(|name| new.contains(name)) {
                 lines.push(format!("{path}: now in the order {}", new.join(", ")));
@@ -117,7 +148,10 @@ fn named(list: &[Value]) -> bool {
 }
 
 fn name(member: &Value) -> Option<&str> {
-    member.get("key").or_else(|| member.get("name")).and_then(Value::as_str)
+    member
+        .get("key")
+        .or_else(|| member.get("name"))
+        .and_then(Value::as_str)
 }
 
 /// A value in few letters; a text of many lines by their number.
@@ -125,10 +159,16 @@ fn short(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
         Value::String(text) if text.lines().count() > 1 => format!("text of {} lines", text.lines().count()),
-        Value::Object(members) if members.contains_key("key") || members.contains_key("name") => "there".to_owned(),
+        Value::Object(members) if members.contains_key("key") || members.contains_key("name") => {
+            "there".to_owned()
+        }
         other => {
             let text = other.to_string();
-            if text.chars().count() <= 60 { text } else { text.chars().take(57).chain("...".chars()).collect() }
+            if text.chars().count() <= 60 {
+                text
+            } else {
+                text.chars().take(57).chain("...".chars()).collect()
+            }
         }
     }
 }
@@ -145,18 +185,26 @@ mod tests {
         let after = json!({"title": "t", "steps": [{"key": "b", "wait": "3d"}, {"key": "c", "wait": "1d"}]});
         assert_eq!(
             lines(&before, &after),
-            ["steps.a: there -> none", "steps.b.wait: \"2d\" -> \"3d\"", "steps.c: none -> there"]
+            [
+                "steps.a: there -> none",
+                "steps.b.wait: \"2d\" -> \"3d\"",
+                "steps.c: none -> there"
+            ]
         );
         let turned = json!({"title": "t", "steps": [{"key": "b", "wait": "2d"}, {"key": "a", "wait": "1d"}]});
         assert_eq!(lines(&before, &turned), ["steps: now in the order b, a"]);
-        assert_eq!(lines(&json!({"x": "a\nb"}), &json!({"x": "a\nb\nc"})), ["x: text of 2 lines -> text of 3 lines"]);
+        assert_eq!(
+            lines(&json!({"x": "a\nb"}), &json!({"x": "a\nb\nc"})),
+            ["x: text of 2 lines -> text of 3 lines"]
+        );
         assert!(lines(&before, &before).is_empty());
     }
 
     #[test]
     fn many_lines_are_counted() {
         let old: serde_json::Map<String, Value> = (0..50).map(|n| (format!("k{n:02}"), json!(n))).collect();
-        let new: serde_json::Map<String, Value> = (0..50).map(|n| (format!("k{n:02}"), json!(n + 1))).collect();
+        let new: serde_json::Map<String, Value> =
+            (0..50).map(|n| (format!("k{n:02}"), json!(n + 1))).collect();
         let shown = lines(&Value::Object(old), &Value::Object(new));
         assert_eq!((shown.len(), shown[20].as_str()), (21, "and 30 more"));
     }

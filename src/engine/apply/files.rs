@@ -25,7 +25,7 @@ pub(super) struct ConfigFile {
 pub(super) fn folder(dir: &Path, problems: &mut Vec<Problem>) -> Vec<ConfigFile> {
     let mut files: Vec<ConfigFile> = entries(dir, problems)
         .into_iter()
-        .filter(|name| name.ends_with(".toml"))
+        .filter(|name| is_toml(name))
         .filter_map(|name| one(&dir.join(name), problems))
         .collect();
     files.sort_by(|a, b| a.stem.cmp(&b.stem));
@@ -35,7 +35,10 @@ pub(super) fn folder(dir: &Path, problems: &mut Vec<Problem>) -> Vec<ConfigFile>
 /// One file, or none where it is not there.
 pub(super) fn one(path: &Path, problems: &mut Vec<Problem>) -> Option<ConfigFile> {
     let name = path.display().to_string();
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = path
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default();
     match fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
         Ok(about) if about.len() > LARGEST => {
@@ -45,7 +48,11 @@ pub(super) fn one(path: &Path, problems: &mut Vec<Problem>) -> Option<ConfigFile
         _ => {}
     }
     match fs::read_to_string(path) {
-        Ok(text) => Some(ConfigFile { path: name, stem, text }),
+        Ok(text) => Some(ConfigFile {
+            path: name,
+            stem,
+            text,
+        }),
         Err(error) => {
             problems.push(Problem::of_file(name, format!("cannot be read: {error}")));
             None
@@ -58,7 +65,7 @@ pub(super) fn strangers(dir: &Path, problems: &mut Vec<Problem>) {
     for name in entries(dir, problems) {
         let path = dir.join(&name);
         let known: &[&str] = if path.is_dir() { &FOLDERS } else { &FILES };
-        if known.contains(&name.as_str()) || !path.is_dir() && !name.ends_with(".toml") {
+        if known.contains(&name.as_str()) || !path.is_dir() && !is_toml(&name) {
             continue;
         }
         let problem = Problem::of_file(path.display().to_string(), "nothing reads this");
@@ -70,13 +77,21 @@ pub(super) fn strangers(dir: &Path, problems: &mut Vec<Problem>) {
 fn entries(dir: &Path, problems: &mut Vec<Problem>) -> Vec<String> {
     match fs::read_dir(dir) {
         Ok(entries) => {
-            let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+            let names =
+                entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
             names.filter(|name| !name.starts_with('.')).collect()
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
-            problems.push(Problem::of_file(dir.display().to_string(), format!("cannot be read: {error}")));
+            problems.push(Problem::of_file(
+                dir.display().to_string(),
+                format!("cannot be read: {error}"),
+            ));
             Vec::new()
         }
     }
+}
+
+fn is_toml(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|ending| ending == "toml")
 }

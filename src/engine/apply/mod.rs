@@ -52,7 +52,14 @@ impl Document {
     fn new(kind: DocumentKind, name: &str, body: &impl Serialize) -> anyhow::Result<Self> {
         let body = serde_json::to_value(body)?;
         let hash = digest(&SHA256, body.to_string().as_bytes());
-        let hash = hash.as_ref().iter().fold(String::with_capacity(64), |hex, byte| hex + &format!("{byte:02x}"));
-        Ok(Self { kind, name: name.to_owned(), hash, body })
+        let hash = hash.as_ref().iter().fold(String::with_capacity(64), |hex, byte| {
+            hex + &format!("{byte:02x}")
+        });
+        Ok(Self {
+            kind,
+            name: name.to_owned(),
+            hash,
+            body,
+        })
     }
 }

@@ -11,6 +11,7 @@ use crate::config::Problem;
 use crate::domain::cadence::Cadence;
 use crate::domain::condition::{All, Condition, Constant, FactTest};
 use crate::domain::document::DocumentKind;
+use crate::domain::fact;
 use crate::render::{RenderContext, RenderError, Untracked, Wanted, render};
 use crate::store::audience;
 use crate::store::document::{self, Census};
@@ -46,13 +47,22 @@ impl People {
             DocumentKind::Cadence => {
                 let mut touches = vec![(self.live.get(name).copied().unwrap_or(0), "live enrollments")];
                 if let (How::Added, Some(cadence)) = (how, checked.cadences.get(name)) {
-                    touches.push((may_enter(connection, checked, cadence, now).await?, "may enter now"));
+                    touches.push((
+                        may_enter(connection, checked, cadence, now).await?,
+                        "may enter now",
+                    ));
                 }
                 touches
             }
             DocumentKind::Template => {
-                let uses = checked.cadences.values().filter(|c| c.steps.iter().any(|step| step.template == name));
-                vec![(uses.filter_map(|cadence| self.live.get(&cadence.name)).sum(), "live enrollments")]
+                let uses = checked
+                    .cadences
+                    .values()
+                    .filter(|c| c.steps.iter().any(|step| step.template == name));
+                vec![(
+                    uses.filter_map(|cadence| self.live.get(&cadence.name)).sum(),
+                    "live enrollments",
+                )]
             }
             DocumentKind::Calendar => {
                 let gate = &checked.settings.gate;
@@ -77,7 +87,11 @@ async fn may_enter(
 ) -> anyhow::Result<u64> {
     let mut conditions: Vec<Condition> = cadence.entry.audience.iter().cloned().collect();
     if !cadence.entry.on_grade.is_empty() {
-        let grades = cadence.entry.on_grade.iter().map(|grade| Constant::Text(grade.as_str().to_owned()));
+        let grades = cadence
+            .entry
+            .on_grade
+            .iter()
+            .map(|grade| Constant::Text(grade.as_str().to_owned()));
         conditions.push(Condition::Fact(FactTest {
             fact: "lead.grade".to_owned(),
             is_in: Some(grades.collect()),
@@ -95,15 +109,11 @@ pub(super) async fn attributes_nobody_has(
     connection: &mut PgConnection,
     checked: &Checked,
 ) -> anyhow::Result<Vec<Problem>> {
-    const PREFIX: &str = "contact.attr.";
     let registry = &checked.registry;
     let mut wanted: Vec<String> = registry
         .names()
         .flat_map(|template| registry.variables(template))
-        .filter_map(|variable| {
-            let path = variable.strip_prefix(PREFIX)?;
-            Some(path.split('.').next().unwrap_or(path).to_owned())
-        })
+        .filter_map(|variable| attribute(&variable).map(str::to_owned))
         .collect();
     wanted.sort();
     wanted.dedup();
@@ -112,12 +122,20 @@ pub(super) async fn attributes_nobody_has(
     }
     let known = document::known_attributes(connection, &wanted).await?;
     let mut context = RenderContext::sample();
-    context.contact.attr = known.iter().map(|name| (name.clone(), Value::from("1"))).collect();
+    context.contact.attr = known
+        .iter()
+        .map(|name| (name.clone(), Value::from("1")))
+        .collect();
     let mut problems = Vec::new();
     for template in registry.names() {
         for locale in registry.locales(template) {
             for medium in registry.media(template, locale) {
-                let wanted = Wanted { template, medium, locale, default_locale: locale };
+                let wanted = Wanted {
+                    template,
+                    medium,
+                    locale,
+                    default_locale: locale,
+                };
                 problems.extend(missing(checked, wanted, &context));
             }
         }
@@ -128,14 +146,28 @@ pub(super) async fn attributes_nobody_has(
 
 fn missing(checked: &Checked, wanted: Wanted<'_>, context: &RenderContext) -> Option<Problem> {
     match render(&checked.registry, wanted, context, &Untracked) {
-        Err(RenderError::Missing { variable, file, line, column }) => Some(Problem {
-            file: format!("{}/{file}", checked.templates_root),
+        Err(RenderError::Missing {
+            variable,
+            file,
             line,
             column,
-            field: String::new(),
-            reason: format!("no contact has `{variable}`, so nobody could get this; give it a `default` or an `if`"),
-            suggestion: None,
-        }),
+        }) if attribute(&variable).is_some_and(|name| !context.contact.attr.contains_key(name)) => {
+            Some(Problem {
+                file: format!("{}/{file}", checked.templates_root),
+                line,
+                column,
+                field: String::new(),
+                reason: format!(
+                    "no contact has `{variable}`, so nobody could get this; give it a `default` or an `if`"
+                ),
+                suggestion: None,
+            })
+        }
         _ => None,
     }
+}
+
+/// The name of the attribute that a variable reaches into, if it is one.
+fn attribute(variable: &str) -> Option<&str> {
+    variable.strip_prefix(fact::ATTRIBUTE)?.split('.').next()
 }

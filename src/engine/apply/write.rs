@@ -51,7 +51,11 @@ pub enum Refused {
 }
 
 /// What `apply` would change. A refusal is a [`Refused`] in the error.
-pub async fn plan(connection: &mut PgConnection, checked: &Checked, now: DateTime<Utc>) -> anyhow::Result<Diff> {
+pub async fn plan(
+    connection: &mut PgConnection,
+    checked: &Checked,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Diff> {
     let problems = people::attributes_nobody_has(connection, checked).await?;
     if !problems.is_empty() {
         return Err(Refused::Unfit(problems).into());
@@ -68,7 +72,9 @@ pub async fn plan(connection: &mut PgConnection, checked: &Checked, now: DateTim
             }
             Some(old) if old.hash == new.hash => diff.same += 1,
             Some(old) => {
-                let before = document::body(connection, old.version_id).await?.unwrap_or(Value::Null);
+                let before = document::body(connection, old.version_id)
+                    .await?
+                    .unwrap_or(Value::Null);
                 changes.insert(key, (How::Changed, diff::lines(&before, &new.body)));
             }
         }
@@ -78,7 +84,13 @@ pub async fn plan(connection: &mut PgConnection, checked: &Checked, now: DateTim
     }
     for ((kind, name), (how, lines)) in changes {
         let touches = people.touched(connection, checked, kind, &name, how, now).await?;
-        diff.changes.push(Change { kind, name, how, touches, lines });
+        diff.changes.push(Change {
+            kind,
+            name,
+            how,
+            touches,
+            lines,
+        });
     }
     Ok(diff)
 }
@@ -103,7 +115,11 @@ pub async fn apply(
     let new: Vec<(Uuid, &Document)> = checked
         .documents
         .iter()
-        .filter(|new| standing.get(&(new.kind, new.name.clone())).is_none_or(|old| old.hash != new.hash))
+        .filter(|new| {
+            standing
+                .get(&(new.kind, new.name.clone()))
+                .is_none_or(|old| old.hash != new.hash)
+        })
         .map(|new| (ids.next(now), new))
         .collect();
     if !diff.changes.is_empty() {
@@ -119,10 +135,17 @@ pub async fn apply(
             .collect();
         document::put_in_force(&mut transaction, &versions, actor, now).await?;
         document::retire(&mut transaction, &retired(checked, &standing)).await?;
-        if diff.changes.iter().any(|change| change.kind == DocumentKind::Calendar) {
+        if diff
+            .changes
+            .iter()
+            .any(|change| change.kind == DocumentKind::Calendar)
+        {
             document::replace_holidays(&mut transaction, &holidays(checked)).await?;
         }
-        let changed = diff.changes.iter().map(|change| format!("{} {}", change.kind, change.name));
+        let changed = diff
+            .changes
+            .iter()
+            .map(|change| format!("{} {}", change.kind, change.name));
         let deed = Deed {
             id: ids.next(now),
             at: now,
@@ -134,12 +157,15 @@ pub async fn apply(
         };
         audit::record(&mut transaction, deed).await?;
     }
-    let mut moved = Vec::new();
+    let mut followed = Vec::new();
     for cadence in moves {
-        moved.push(move_live(&mut transaction, checked, cadence, actor, now, ids).await?);
+        followed.push(move_live(&mut transaction, checked, cadence, actor, now, ids).await?);
     }
     transaction.commit().await?;
-    Ok(Applied { diff, moved })
+    Ok(Applied {
+        diff,
+        moved: followed,
+    })
 }
 
 async fn move_live(
@@ -151,8 +177,10 @@ async fn move_live(
     ids: &IdSource,
 ) -> anyhow::Result<Moved> {
     let key = (DocumentKind::Cadence, cadence.to_owned());
-    let (Some(version), Some(structure)) = (standing(connection).await?.remove(&key), checked.cadences.get(cadence))
-    else {
+    let (Some(version), Some(structure)) = (
+        standing(connection).await?.remove(&key),
+        checked.cadences.get(cadence),
+    ) else {
         return Err(Refused::NoSuchCadence(cadence.to_owned()).into());
     };
     let steps: Vec<String> = structure.steps.iter().map(|step| step.key.clone()).collect();
@@ -168,19 +196,30 @@ async fn move_live(
         after: Some(json!({ "version": version.version_id, "enrollments": enrollments })),
     };
     audit::record(connection, deed).await?;
-    Ok(Moved { cadence: cadence.to_owned(), enrollments, left })
+    Ok(Moved {
+        cadence: cadence.to_owned(),
+        enrollments,
+        left,
+    })
 }
 
 type ByKey = HashMap<(DocumentKind, String), InForce>;
 
 async fn standing(connection: &mut PgConnection) -> anyhow::Result<ByKey> {
     let rows = document::in_force(connection).await?;
-    rows.into_iter().map(|row| Ok(((row.kind.parse()?, row.name.clone()), row))).collect()
+    rows.into_iter()
+        .map(|row| Ok(((row.kind.parse()?, row.name.clone()), row)))
+        .collect()
 }
 
 fn retired(checked: &Checked, standing: &ByKey) -> Vec<(DocumentKind, String)> {
-    let kept = |kind: DocumentKind, name: &str| checked.documents.iter().any(|d| d.kind == kind && d.name == name);
-    let mut gone: Vec<_> = standing.keys().filter(|(kind, name)| !kept(*kind, name)).cloned().collect();
+    let kept =
+        |kind: DocumentKind, name: &str| checked.documents.iter().any(|d| d.kind == kind && d.name == name);
+    let mut gone: Vec<_> = standing
+        .keys()
+        .filter(|(kind, name)| !kept(*kind, name))
+        .cloned()
+        .collect();
     gone.sort();
     gone
 }

@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use self::head::{Head, LeadHead};
+use crate::config::Company;
 use crate::domain::grading::GradingRules;
 use crate::domain::zone::local;
 use crate::store::{lead, story};
@@ -43,14 +44,9 @@ pub struct Told {
     pub text: String,
 }
 
-/// Tells the story of a person. Five statements, however long it is. An error when nobody has that id.
-pub async fn story(
-    conn: &mut PgConnection,
-    contact: Uuid,
-    grading: &GradingRules,
-    company_zone: Tz,
-    now: DateTime<Utc>,
-) -> Result<Story> {
+/// Tells the story of a person. Six statements, however long it is. An error when nobody has that id.
+pub async fn story(conn: &mut PgConnection, contact: Uuid, now: DateTime<Utc>) -> Result<Story> {
+    let rules = InForce::read(conn).await?;
     let standing = story::standing(conn, contact)
         .await?
         .context("nobody has that id")?;
@@ -62,19 +58,42 @@ pub async fn story(
         .timezone
         .as_deref()
         .and_then(|name| name.parse().ok())
-        .unwrap_or(company_zone);
+        .unwrap_or(rules.zone);
     let mut told = Vec::with_capacity(history.len() + 1);
     told.extend(words::recorded(contact, &standing.external_ids));
     told.extend(history.iter().map(|(at, fact)| words::told(*at, fact, zone)));
     told.sort_by_key(|t| t.at);
     let next = coming.iter().map(|one| words::coming(one, zone)).collect();
     Ok(Story {
-        head: Head::of(standing, leads, evidence, grading, now),
+        head: Head::of(standing, leads, evidence, &rules.grading, now),
         told,
         next,
         zone,
         now,
     })
+}
+
+/// The rules that a story is told by; the shipped ones before anything was applied.
+struct InForce {
+    grading: GradingRules,
+    zone: Tz,
+}
+
+impl InForce {
+    async fn read(conn: &mut PgConnection) -> Result<Self> {
+        let (mut grading, mut zone) = (None, Tz::UTC);
+        for (kind, body) in story::rules(conn).await? {
+            match kind.as_str() {
+                "grading" => grading = Some(serde_json::from_value(body).context("the rules of grading in force")?),
+                _ => zone = serde_json::from_value::<Company>(body).context("the company in force")?.timezone,
+            }
+        }
+        let grading = match grading {
+            Some(grading) => grading,
+            None => GradingRules::shipped()?,
+        };
+        Ok(Self { grading, zone })
+    }
 }
 
 impl fmt::Display for Story {

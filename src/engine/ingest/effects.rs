@@ -11,13 +11,13 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Known;
-use crate::domain::event::{BounceClass, EventType, Intent};
+use crate::domain::event::{BounceClass, Event, EventType, Intent};
 use crate::domain::evidence::Evidence;
 use crate::domain::grading::EventFacts;
 use crate::engine::{Deps, enroll, stop};
 use crate::store::audience::Member;
 use crate::store::enrollment::{End, Live};
-use crate::store::suppression::NewSuppression;
+use crate::store::suppression::{NewConsent, NewSuppression, Reached};
 use crate::store::task::NewTask;
 use crate::store::{
     contact, enrollment, event, grievance, lead, purchase, queue, standing, suppression, task,
@@ -28,6 +28,12 @@ use crate::store::{
 pub struct Revoked {
     email: Vec<Vec<u8>>,
     sms: Vec<Vec<u8>>,
+}
+
+impl Revoked {
+    fn push(&mut self, channel: &str, hash: Vec<u8>) {
+        if channel == "email" { &mut self.email } else { &mut self.sms }.push(hash);
+    }
 }
 
 /// Writes everything a batch of events changes.
@@ -103,75 +109,61 @@ async fn suppress(
     if said.is_empty() {
         return Ok(revoked);
     }
-    let people: Vec<Uuid> = said.iter().map(|k| k.contact_id).collect();
-    let addresses: BTreeMap<Uuid, _> = suppression::addresses_of(conn, &people)
-        .await?
-        .into_iter()
-        .map(|(id, email, phone)| (id, (email, phone)))
-        .collect();
-    for one in said {
-        let Some((email, phone)) = addresses.get(&one.contact_id) else {
-            continue;
-        };
-        let mut rows = Vec::new();
-        for channel in channels_of(one) {
-            let hash = if channel == "email" { email } else { phone };
-            let Some(hash) = hash else { continue };
-            let reason = match one.event.event_type {
-                EventType::SpamReport => "spam-report",
-                EventType::Bounced if one.event.bounce_class() == Some(BounceClass::Hard) => "address-bad",
-                EventType::Bounced => continue,
-                EventType::OptedIn => {
-                    suppression::lift_opt_out(conn, std::slice::from_ref(hash), channel).await?;
-                    let id = deps.ids.next(now);
-                    let at = one.event.occurred_at;
-                    suppression::consent(
-                        conn,
-                        id,
-                        one.contact_id,
-                        at,
-                        channel,
-                        true,
-                        "asked",
-                        &one.event.source,
-                    )
-                    .await?;
-                    continue;
-                }
-                _ => "opted-out",
-            };
-            if reason != "address-bad" {
-                let id = deps.ids.next(now);
-                let at = one.event.occurred_at;
-                suppression::consent(
-                    conn,
-                    id,
-                    one.contact_id,
-                    at,
-                    channel,
-                    false,
-                    reason,
-                    &one.event.source,
-                )
-                .await?;
-            }
-            rows.push(NewSuppression {
-                address_hash: hash.clone(),
-                channel,
-                purpose: "all",
-                reason,
-                event_id: Some(one.event.id),
-            });
-            if channel == "email" {
-                &mut revoked.email
-            } else {
-                &mut revoked.sms
-            }
-            .push(hash.clone());
-        }
-        suppression::insert(conn, now, &rows).await?;
+    let mut consents = Vec::new();
+    for one in &said {
+        let Some((granted, basis)) = meaning(&one.event).filter(|(_, basis)| *basis != "address-bad") else { continue };
+        consents.extend(channels_of(one).into_iter().map(|channel| NewConsent {
+            id: deps.ids.next(now),
+            contact_id: one.contact_id,
+            at: one.event.occurred_at,
+            channel,
+            granted,
+            basis,
+            source: one.event.source.clone(),
+        }));
     }
+    suppression::consents(conn, &consents).await?;
+    // The newest word of a person counts, whatever order the words came in.
+    let people: Vec<Uuid> = said.iter().map(|k| k.contact_id).collect();
+    let reached: BTreeMap<Uuid, Reached> =
+        suppression::reached(conn, &people).await?.into_iter().map(|r| (r.id, r)).collect();
+    let (mut rows, mut lifted) = (Vec::new(), Revoked::default());
+    for one in said {
+        let (Some(person), Some((_, reason))) = (reached.get(&one.contact_id), meaning(&one.event)) else { continue };
+        for channel in channels_of(one) {
+            let (hash, consent) = match channel {
+                "email" => (&person.email_hash, person.consent_email),
+                _ => (&person.phone_hash, person.consent_sms),
+            };
+            let Some(hash) = hash.clone() else { continue };
+            if consent == Some(true) && matches!(reason, "asked" | "opted-out") {
+                lifted.push(channel, hash);
+                continue;
+            }
+            if reason == "asked" {
+                continue;
+            }
+            let event_id = Some(one.event.id);
+            rows.push(NewSuppression { address_hash: hash.clone(), channel, purpose: "all", reason, event_id });
+            revoked.push(channel, hash);
+        }
+    }
+    suppression::lift_opt_out(conn, &lifted.email, "email").await?;
+    suppression::lift_opt_out(conn, &lifted.sms, "sms").await?;
+    suppression::insert(conn, now, &rows).await?;
     Ok(revoked)
+}
+
+/// What an event says about an address: whether it may be written to, and the word for why. `None` = nothing.
+fn meaning(event: &Event) -> Option<(bool, &'static str)> {
+    match event.event_type {
+        EventType::OptedIn => Some((true, "asked")),
+        EventType::SpamReport => Some((false, "spam-report")),
+        EventType::Bounced => {
+            (event.bounce_class() == Some(BounceClass::Hard)).then_some((false, "address-bad"))
+        }
+        _ => Some((false, "opted-out")),
+    }
 }
 
 /// The channels an opt-out or the like is about: as it says, else that of its message, else mail.

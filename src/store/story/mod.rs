@@ -125,6 +125,17 @@ pub async fn standing(conn: &mut PgConnection, contact: Uuid) -> Result<Option<S
     Ok(row)
 }
 
+/// The documents in force that a story is told by: `grading` and `company`, with their bodies.
+pub async fn rules(conn: &mut PgConnection) -> Result<Vec<(String, serde_json::Value)>, StoreError> {
+    let rows = sqlx::query!(
+        "select d.kind, v.body from document d join document_version v on v.id = d.version_id
+         where d.kind in ('grading', 'company')"
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|r| (r.kind, r.body)).collect())
+}
+
 /// A lead of the person.
 #[derive(Debug, Clone)]
 pub struct LeadRow {

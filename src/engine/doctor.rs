@@ -1,0 +1,334 @@
+//! Doctor: why nothing goes out, in one line, and what the database and the rules look like.
+
+use std::fmt;
+
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::rules::{NoRules, Rules};
+use super::status::{Status, status};
+use crate::config::{Mode, Settings};
+use crate::domain::zone::local;
+use crate::store::status::{self as figures, Server};
+use crate::store::{control, tally};
+
+/// Clocks that differ more than this make a daemon claim nothing.
+const MOST_OFF: TimeDelta = TimeDelta::seconds(5);
+/// Postgres before this is not supported, as a server version number.
+const OLDEST: i32 = 150_000;
+
+/// How one thing that was looked at is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As it should be.
+    Fine,
+    /// Could not be asked, or does not matter now.
+    Unknown,
+    /// Has to be put right before anything leaves the sandbox.
+    BeforeLive,
+    /// Has to be put right.
+    Wrong,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What: database, clock, rules, smtp, public url, spf, dkim, dmarc.
+    pub area: String,
+    /// How it is.
+    pub verdict: Verdict,
+    /// In words, with what to do.
+    pub text: String,
+}
+
+impl Finding {
+    /// A finding.
+    pub fn new(area: impl Into<String>, verdict: Verdict, text: impl Into<String>) -> Self {
+        Self { area: area.into(), verdict, text: text.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.verdict {
+            Verdict::Fine => "ok     ",
+            Verdict::Unknown => "?      ",
+            Verdict::BeforeLive => "later  ",
+            Verdict::Wrong => "WRONG  ",
+        };
+        write!(f, "{mark} {}: {}", self.area, self.text)
+    }
+}
+
+/// The answer to "why did nothing go out?".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Why {
+    /// Something stops everything.
+    pub blocked: bool,
+    /// One line.
+    pub text: String,
+}
+
+/// What was found without asking the world outside.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Diagnosis {
+    /// Why nothing goes out, or that it does.
+    pub why: Why,
+    /// What was looked at.
+    pub findings: Vec<Finding>,
+}
+
+/// Looks at the database and what is in it. `machine` is this machine's clock, `now` is business time.
+pub async fn examine(
+    conn: &mut PgConnection,
+    settings: &Settings,
+    machine: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Diagnosis> {
+    let server = figures::server(conn).await?;
+    let off = (machine - server.clock).abs();
+    let found = status(conn, settings, now).await?;
+    let control = control::read(conn).await?;
+    let bound_elsewhere = settings.delivery.mode == Mode::Live
+        && control.live_database_id.is_some_and(|bound| bound != control.database_id);
+    let rules = match Rules::load(conn).await {
+        Ok(rules) => Finding::new(
+            "rules",
+            if rules.cadences.is_empty() { Verdict::Wrong } else { Verdict::Fine },
+            format!(
+                "{} cadences and {} templates are in force",
+                rules.cadences.len(),
+                rules.template_versions.len()
+            ),
+        ),
+        Err(error) if error.is::<NoRules>() => {
+            Finding::new("rules", Verdict::Wrong, "none are in force: run `kith apply`")
+        }
+        Err(error) => Finding::new("rules", Verdict::Wrong, format!("{error:#}")),
+    };
+    let case = Case {
+        rules_ok: rules.verdict == Verdict::Fine,
+        off,
+        bound_elsewhere,
+        contacts: tally::contacts(conn).await?,
+        no_sender: settings.senders.is_empty(),
+    };
+    let findings = vec![
+        database(&server),
+        Finding::new(
+            "clock",
+            if off > MOST_OFF { Verdict::Wrong } else { Verdict::Fine },
+            match found.simulated {
+                true => "business time is simulated; the machine's clock does not matter".to_owned(),
+                false => format!(
+                    "this machine and the database differ by {:.1} s",
+                    off.num_milliseconds() as f64 / 1000.0
+                ),
+            },
+        ),
+        rules,
+    ];
+    Ok(Diagnosis { why: case.why(&found, settings), findings })
+}
+
+fn database(server: &Server) -> Finding {
+    let mut wrong = Vec::new();
+    if server.version_num < OLDEST {
+        wrong.push(format!("Postgres {} is too old: 15 or newer", server.version));
+    }
+    if !server.fsync {
+        wrong.push("fsync is off: a crash may lose what was sent, and send it again".to_owned());
+    }
+    if server.synchronous_commit == "off" {
+        wrong.push("synchronous_commit is off for every session: set it to on".to_owned());
+    }
+    if wrong.is_empty() {
+        return Finding::new("database", Verdict::Fine, format!("Postgres {}, fsync on", server.version));
+    }
+    Finding::new("database", Verdict::Wrong, wrong.join("; "))
+}
+
+/// What is known beside the status.
+struct Case {
+    rules_ok: bool,
+    off: TimeDelta,
+    bound_elsewhere: bool,
+    contacts: i64,
+    no_sender: bool,
+}
+
+impl Case {
+    /// The first thing that stops everything; else what is waited for; else that it goes out.
+    fn why(&self, status: &Status, settings: &Settings) -> Why {
+        match self.stops(status, settings) {
+            Some(text) => Why { blocked: true, text },
+            None => {
+                let sandbox = if settings.delivery.mode == Mode::Sandbox {
+                    " Mode is sandbox: it goes to the sandbox, and nothing leaves this machine."
+                } else {
+                    ""
+                };
+                Why { blocked: false, text: waits(status) + sandbox }
+            }
+        }
+    }
+
+    fn stops(&self, status: &Status, settings: &Settings) -> Option<String> {
+        let delivery = &settings.delivery;
+        if status.brake {
+            let why = status.brake_reason.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+            return Some(format!("The brake is on{why}: `kith brake off` lifts it."));
+        }
+        if !self.rules_ok {
+            return Some("No rules are in force: `kith apply` puts config/ and templates/ in force.".to_owned());
+        }
+        if self.bound_elsewhere {
+            return Some(
+                "Live mode is bound to another database than this copy: `kith brake off --live` binds it here."
+                    .to_owned(),
+            );
+        }
+        if self.contacts == 0 {
+            return Some("There are no contacts: `kith import contacts FILE.csv`.".to_owned());
+        }
+        if status.alive == 0 {
+            let last = status
+                .daemons
+                .first()
+                .map_or(String::new(), |d| format!(" (one was last heard of {:.0} s ago)", d.silent_secs));
+            return Some(format!("No daemon is alive{last}: `kith run` starts one."));
+        }
+        if self.off > MOST_OFF && !status.simulated {
+            return Some(format!(
+                "This machine's clock and the database's differ by {} s: a daemon claims nothing until they agree.",
+                self.off.num_seconds()
+            ));
+        }
+        if self.no_sender {
+            return Some("No sender is configured: [[senders]] in kith.toml.".to_owned());
+        }
+        if delivery.mode == Mode::Rehearsal && delivery.allow_list.is_empty() {
+            return Some("Mode is rehearsal and delivery.allow_list is empty, so nobody may be written to.".to_owned());
+        }
+        None
+    }
+}
+
+/// What the queue waits for.
+fn waits(status: &Status) -> String {
+    let minute = |at: DateTime<Utc>| local(at, status.zone).format("%Y-%m-%d %H:%M").to_string();
+    let queue = &status.queue;
+    let accepted: i64 = status.today.iter().filter(|c| c.name.ends_with(" accepted")).map(|c| c.n).sum();
+    if queue.due + queue.in_hand > 0 {
+        return format!(
+            "Work is under way: {} due, {} being handed over, {accepted} sent today.",
+            queue.due, queue.in_hand
+        );
+    }
+    if let Some(most) = status.held.first() {
+        let next = queue.next_due_at.map_or(String::new(), |at| format!("; the next is looked at {}", minute(at)));
+        return format!(
+            "All {} touches that are due are held, most for {} ({}){next}. {accepted} sent today.",
+            queue.held, most.name, most.n
+        );
+    }
+    let next = [queue.next_due_at, queue.next_look_at].into_iter().flatten().min();
+    match next {
+        Some(at) => format!(
+            "Nothing is due before {}; {} enrollments go on. {accepted} sent today.",
+            minute(at),
+            queue.active
+        ),
+        None => format!("Nobody is in any cadence: no audience, grade or event has let anybody in. {accepted} sent today."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::report::Count;
+    use crate::store::status::{DaemonRow, QueueDepth};
+
+    fn healthy() -> (Case, Status, Settings) {
+        let case = Case {
+            rules_ok: true,
+            off: TimeDelta::zero(),
+            bound_elsewhere: false,
+            contacts: 5,
+            no_sender: false,
+        };
+        let at = "2027-01-04T02:00:00Z".parse().unwrap();
+        let daemon = DaemonRow {
+            id: uuid::Uuid::nil(),
+            host: "h".into(),
+            pid: 1,
+            version: "0".into(),
+            started_at: at,
+            silent_secs: 1.0,
+        };
+        let status = Status {
+            now: at,
+            simulated: false,
+            mode: "live",
+            brake: false,
+            brake_reason: None,
+            brake_at: None,
+            daemons: vec![daemon],
+            alive: 1,
+            queue: QueueDepth {
+                live: 0,
+                due: 0,
+                in_hand: 0,
+                held: 0,
+                next_due_at: None,
+                active: 0,
+                next_look_at: None,
+                parked: 0,
+            },
+            held: Vec::new(),
+            today: Vec::new(),
+            last_sent_at: None,
+            zone: chrono_tz::Asia::Shanghai,
+        };
+        (case, status, Settings::defaults().unwrap())
+    }
+
+    #[test]
+    fn the_brake_comes_first_and_then_the_daemon() {
+        let (mut case, mut status, settings) = healthy();
+        status.brake = true;
+        status.brake_reason = Some("wrong price".into());
+        status.alive = 0;
+        assert_eq!(case.why(&status, &settings).text, "The brake is on (wrong price): `kith brake off` lifts it.");
+        status.brake = false;
+        assert!(case.why(&status, &settings).text.starts_with("No daemon is alive (one was last heard of 1 s ago)"));
+        case.contacts = 0;
+        assert!(case.why(&status, &settings).text.starts_with("There are no contacts"));
+    }
+
+    #[test]
+    fn what_is_held_is_named_with_its_reason() {
+        let (case, mut status, settings) = healthy();
+        status.queue.held = 3;
+        status.queue.next_due_at = Some("2027-01-05T00:30:00Z".parse().unwrap());
+        status.held = vec![Count { name: "quiet-hours".into(), n: 2 }];
+        let why = case.why(&status, &settings);
+        assert!(!why.blocked);
+        assert_eq!(
+            why.text,
+            "All 3 touches that are due are held, most for quiet-hours (2); the next is looked at 2027-01-05 08:30. \
+             0 sent today. Mode is sandbox: it goes to the sandbox, and nothing leaves this machine."
+        );
+    }
+
+    #[test]
+    fn nothing_due_says_when_something_will_be() {
+        let (case, mut status, settings) = healthy();
+        status.queue.next_look_at = Some("2027-02-01T00:00:00Z".parse().unwrap());
+        status.queue.active = 7;
+        assert!(case.why(&status, &settings).text.starts_with("Nothing is due before 2027-02-01 08:00; 7 enrollments"));
+    }
+}

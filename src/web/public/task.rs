@@ -1,0 +1,116 @@
+//! The buttons of the digest mail: whoever holds the link may deal with that one task until the link ends. Looking
+//! changes nothing.
+
+use axum::Form;
+use axum::extract::{Path, State};
+use axum::response::Html;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::domain::token::Purpose;
+use crate::engine::tasks::{self, Acted};
+use crate::store::owner;
+use crate::store::task::{self, TaskRow};
+use crate::web::error::HttpError;
+use crate::web::language::Language;
+use crate::web::state::WebState;
+use crate::web::task_form::TaskForm;
+
+#[derive(Serialize)]
+struct View {
+    company: String,
+    title: String,
+    body: String,
+    person: Option<String>,
+    due: String,
+    open: bool,
+    owners: Vec<Owner>,
+    said: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Owner {
+    id: String,
+    name: String,
+}
+
+fn task_of(state: &WebState, token: &str) -> Result<Uuid, HttpError> {
+    let (task, expires) = state
+        .deps
+        .links
+        .key()
+        .verify(Purpose::Task, token)
+        .ok_or(HttpError::NotFound)?;
+    let expires = i64::try_from(expires)
+        .ok()
+        .and_then(|seconds| DateTime::<Utc>::from_timestamp(seconds, 0));
+    if expires.is_none_or(|at| at <= state.now()) {
+        return Err(HttpError::Expired);
+    }
+    Ok(task)
+}
+
+async fn page(
+    state: &WebState,
+    task_id: Uuid,
+    language: Language,
+    said: Option<&'static str>,
+) -> Result<Html<String>, HttpError> {
+    let mut conn = state.conn().await?;
+    let row: TaskRow = task::find(&mut conn, &task_id.to_string())
+        .await?
+        .ok_or(HttpError::NotFound)?;
+    let owners = owner::all(&mut conn).await?;
+    let view = View {
+        company: state.deps.settings.company.name.clone(),
+        title: row.title,
+        body: row.body,
+        person: row.contact_name,
+        due: crate::domain::zone::local(row.due_at, state.deps.company_zone())
+            .format("%Y-%m-%d %H:%M")
+            .to_string(),
+        open: matches!(row.state.as_str(), "open" | "snoozed"),
+        owners: owners
+            .into_iter()
+            .map(|o| Owner {
+                id: o.external_id,
+                name: o.name,
+            })
+            .collect(),
+        said,
+    };
+    state.pages.show("task", language, &view)
+}
+
+/// Shows the task and its buttons.
+pub async fn ask(
+    State(state): State<WebState>,
+    Path(token): Path<String>,
+    language: Language,
+) -> Result<Html<String>, HttpError> {
+    let task_id = task_of(&state, &token)?;
+    page(&state, task_id, language, None).await
+}
+
+/// Acts.
+pub async fn act(
+    State(state): State<WebState>,
+    Path(token): Path<String>,
+    language: Language,
+    Form(form): Form<TaskForm>,
+) -> Result<Html<String>, HttpError> {
+    let task_id = task_of(&state, &token)?;
+    let now = state.now();
+    let act = form.read(now, state.deps.company_zone())?;
+    let mut tx = state.deps.pool.begin().await?;
+    let acted = tasks::act(&mut tx, &task_id.to_string(), &act, "digest link", now).await?;
+    tx.commit().await?;
+    let said = match acted {
+        Acted::Done(_) => "done",
+        Acted::Closed => "closed",
+        Acted::NoSuchOwner => "nobody",
+        Acted::Unknown => return Err(HttpError::NotFound),
+    };
+    page(&state, task_id, language, Some(said)).await
+}
