@@ -118,10 +118,12 @@ pub async fn finish(conn: &mut PgConnection, rows: &[MessageRow]) -> Result<Vec<
 }
 
 /// An attempt to be made again.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Again {
     /// The touch.
     pub touch_id: Uuid,
+    /// Who claimed it for the attempt.
+    pub owner: Incarnation,
     /// When.
     pub at: DateTime<Utc>,
     /// Why, as in the decision.
@@ -130,8 +132,9 @@ pub struct Again {
     pub counts: bool,
 }
 
-/// Puts attempts back that surely were not sent; only rows still owned, claimed or crossing.
-pub async fn again(conn: &mut PgConnection, who: Incarnation, rows: &[Again]) -> Result<u64, StoreError> {
+/// Puts attempts back that surely were not sent; only rows still owned, claimed or crossing. What a crossing charged to
+/// the caps is given back: the person got nothing.
+pub async fn again(conn: &mut PgConnection, rows: &[Again]) -> Result<u64, StoreError> {
     if rows.is_empty() {
         return Ok(0);
     }
@@ -139,27 +142,46 @@ pub async fn again(conn: &mut PgConnection, who: Incarnation, rows: &[Again]) ->
     let at: Vec<DateTime<Utc>> = rows.iter().map(|r| r.at).collect();
     let reasons: Vec<String> = rows.iter().map(|r| r.reason.clone()).collect();
     let counts: Vec<i16> = rows.iter().map(|r| i16::from(r.counts)).collect();
+    let owners: Vec<Uuid> = rows.iter().map(|r| r.owner.id).collect();
+    let epochs: Vec<i64> = rows.iter().map(|r| r.owner.epoch).collect();
     let done = sqlx::query!(
         r#"
+        with r as (
+            select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::smallint[], $5::uuid[], $6::bigint[])
+                 as r (touch_id, at, reason, counts, daemon_id, epoch)
+        ), mine as materialized (
+            select q.touch_id, q.contact_id, q.account_id, q.crossing_at
+            from queue q join r using (touch_id)
+            where q.daemon_id = r.daemon_id and q.epoch = r.epoch and q.state in ('claimed', 'crossing')
+            order by q.touch_id
+            for update of q
+        ), refunded as (
+            update pace p
+            set ring = p.ring[:array_position(p.ring, m.crossing_at) - 1] || p.ring[array_position(p.ring, m.crossing_at) + 1:]
+            from mine m
+            where p.ring @> array[m.crossing_at]
+              and (p.kind, p.key) in (('contact', m.contact_id::text), ('account', m.account_id::text))
+        )
         update queue q
         set state = 'waiting', daemon_id = null, epoch = null, crossing_at = null, due_at = r.at, held = r.reason,
             held_until = r.at, tries = q.tries + r.counts
-        from unnest($3::uuid[], $4::timestamptz[], $5::text[], $6::smallint[]) as r (touch_id, at, reason, counts)
-        where q.touch_id = r.touch_id and q.daemon_id = $1 and q.epoch = $2 and q.state in ('claimed', 'crossing')
+        from r join mine using (touch_id)
+        where q.touch_id = r.touch_id
         "#,
-        who.id,
-        who.epoch,
         &ids,
         &at,
         &reasons,
         &counts,
+        &owners,
+        &epochs,
     )
     .execute(conn)
     .await?;
     Ok(done.rows_affected())
 }
 
-/// A withdrawn attempt whose row was swept as uncertain meanwhile: it surely was not sent, so it comes back to life.
+/// A withdrawn attempt whose row was swept as uncertain meanwhile: it surely was not sent, so it comes back to life, and
+/// what its crossing charged to the caps is given back.
 pub async fn revive_withdrawn(
     conn: &mut PgConnection,
     message_ids: &[Uuid],
@@ -174,6 +196,12 @@ pub async fn revive_withdrawn(
             delete from message m
             where m.id = any($1) and m.outcome = 'uncertain'
             returning m.*
+        ), refunded as (
+            update pace p
+            set ring = p.ring[:array_position(p.ring, m.crossing_at) - 1] || p.ring[array_position(p.ring, m.crossing_at) + 1:]
+            from m
+            where p.ring @> array[m.crossing_at]
+              and (p.kind, p.key) in (('contact', m.contact_id::text), ('account', m.account_id::text))
         ), t as (
             update touch t set state = 'queued', reason = null, done_at = null, due_at = $2
             from m where t.id = m.touch_id
@@ -183,7 +211,7 @@ pub async fn revive_withdrawn(
                            cadence_version_id, step_key, class, channel, sender, due_at, first_due_at, expires_at, held,
                            address_hash)
         select t.id, t.shard, m.id, t.enrollment_id, t.contact_id, m.account_id, m.lead_id, e.cadence,
-               e.cadence_version_id, t.step_key, m.class, m.channel, nullif(m.sender, ''), $2, $2, $2 + interval '1 day', 'withdrawn',
+               e.cadence_version_id, t.step_key, m.class, m.channel, nullif(m.sender, ''), $2, $2, $2 + interval '3 days', 'withdrawn',
                case m.channel when 'email' then c.email_hash when 'sms' then c.phone_hash end
         from t join m on m.touch_id = t.id join enrollment e on e.id = t.enrollment_id join contact c on c.id = t.contact_id
         on conflict do nothing
