@@ -7,6 +7,7 @@ mod apply_faults;
 mod audience;
 mod cadences;
 mod crossing;
+mod docs;
 mod flow;
 mod harness;
 mod house;
