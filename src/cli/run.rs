@@ -50,12 +50,12 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
     let mut servers = Vec::new();
     if !args.no_web {
         let listen = &opened.settings.listen;
-        let state = web::WebState::new(app.deps.clone(), Some(super::trace::metrics()?));
+        let pages = web::WebState::new(app.deps.clone(), Some(super::trace::metrics()?));
         let public = TcpListener::bind(listen.public).await.with_context(|| format!("listening on {}", listen.public))?;
         web::check_bind(&opened.pool, listen.admin).await?;
         let admin = TcpListener::bind(listen.admin).await.with_context(|| format!("listening on {}", listen.admin))?;
-        servers.push(tokio::spawn(web::serve(public, web::public_router(state.clone()), stop.clone())));
-        servers.push(tokio::spawn(web::serve(admin, web::admin_router(state), stop.clone())));
+        servers.push(tokio::spawn(web::serve(public, web::public_router(pages.clone()), stop.clone())));
+        servers.push(tokio::spawn(web::serve(admin, web::admin_router(pages), stop.clone())));
         info!(public = %listen.public, admin = %listen.admin, "listening");
     }
     info!(mode = mode.as_str(), "running");

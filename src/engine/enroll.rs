@@ -142,10 +142,10 @@ fn is_for(cadence: &Cadence, grade: Option<&str>) -> bool {
 async fn leave_old_grade(
     conn: &mut PgConnection,
     rules: &Rules,
-    graded: &[entrant::GradedContact],
+    people: &[entrant::GradedContact],
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let grades: HashMap<Uuid, Option<&str>> = graded.iter().map(|g| (g.lead_id, g.grade.as_deref())).collect();
+    let grades: HashMap<Uuid, Option<&str>> = people.iter().map(|p| (p.lead_id, p.grade.as_deref())).collect();
     let leads: Vec<Uuid> = grades.keys().copied().collect();
     let live = enrollment::live_of(conn, &[], &leads).await?;
     let ends: Vec<enrollment::End> = live

@@ -26,12 +26,12 @@ pub async fn stay(stage: Stage, mut simulation: Simulation, context: &Context) -
     let stop = CancellationToken::new();
     tokio::spawn(until_signal(stop.clone()));
     let listen = &context.settings.listen;
-    let state = web::WebState::new(deps.clone(), Some(crate::cli::trace::metrics()?));
+    let pages = web::WebState::new(deps.clone(), Some(crate::cli::trace::metrics()?));
     let public = TcpListener::bind(listen.public).await.with_context(|| format!("listening on {}", listen.public))?;
     let admin = TcpListener::bind(listen.admin).await.with_context(|| format!("listening on {}", listen.admin))?;
     let servers = [
-        tokio::spawn(web::serve(public, web::public_router(state.clone()), stop.clone())),
-        tokio::spawn(web::serve(admin, web::admin_router(state), stop.clone())),
+        tokio::spawn(web::serve(public, web::public_router(pages.clone()), stop.clone())),
+        tokio::spawn(web::serve(admin, web::admin_router(pages), stop.clone())),
     ];
     let link = web::login_link(&deps, "operator", TimeDelta::hours(12)).await?;
     println!("\n  The page is up: http://{}{link}", listen.admin);

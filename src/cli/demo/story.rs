@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::DemoArgs;
 use super::stage::Stage;
+use crate::domain::zone::local_date;
 use crate::engine::explain;
 use crate::store::event;
 use crate::store::tally::{self, Counts};
@@ -73,7 +74,7 @@ pub async fn tell(args: &DemoArgs, stage: &Stage, figures: &Figures) -> Result<(
         args.days,
         figures.contacts,
         args.start,
-        end.date_naive(),
+        local_date(end, stage.app.deps.company_zone()),
         args.seed
     );
     println!("  Sent");

@@ -188,10 +188,10 @@ fn draft(
     };
     let (message, task, bytes) = match rendered {
         Rendered::Email(words) => {
-            row.locale = words.locale.clone();
+            row.locale.clone_from(&words.locale);
             row.subject = Some(words.subject.clone());
             let built = email(deps, touch, step, person, &words, &sender, &links)?;
-            row.address = built.rcpt_to.clone();
+            row.address.clone_from(&built.rcpt_to);
             let bytes = built.bytes.clone();
             (BuiltMessage::Email(built), None, bytes)
         }
@@ -201,7 +201,7 @@ fn draft(
             row.segments = i16::try_from(counted.count).ok();
             row.encoding = Some(counted.encoding.as_str().to_owned());
             let to = person.phone.clone().ok_or("no phone number")?;
-            row.address = to.clone();
+            row.address.clone_from(&to);
             let bytes = words.text.clone().into_bytes();
             let message_id = touch.message_id.to_string();
             (
