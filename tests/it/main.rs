@@ -5,8 +5,11 @@
 mod apply;
 mod apply_faults;
 mod audience;
+mod browser;
 mod cadences;
+mod cli;
 mod crossing;
+mod digest;
 mod docs;
 mod flow;
 mod harness;

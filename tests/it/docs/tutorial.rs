@@ -56,6 +56,7 @@ impl Reader<'_> {
             .env("KITH_SENDERS__MAIL__SMTP__PORT", &self.mail_server)
             .env("KITH_SENDERS__MAIL__SMTP__TLS", "none")
             .env("SMTP_PASSWORD", "secret")
+            .env("KITH_LOG", "warn")
             .env("KITH_LISTEN__PUBLIC", "127.0.0.1:0")
             .env("KITH_LISTEN__ADMIN", "127.0.0.1:0")
             .stdin(Stdio::null())
