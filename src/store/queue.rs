@@ -70,7 +70,10 @@ impl ClaimedTouch {
     /// Who claimed it. Whatever completes it is written in this name, even when the process lives on as another: its old
     /// attempts must not act on a new claim of the same touch.
     pub fn owner(&self) -> Incarnation {
-        Incarnation { id: self.daemon_id, epoch: self.epoch }
+        Incarnation {
+            id: self.daemon_id,
+            epoch: self.epoch,
+        }
     }
 }
 

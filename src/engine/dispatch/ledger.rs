@@ -85,8 +85,10 @@ async fn serve(deps: Arc<Deps>, mut inbox: mpsc::Receiver<Report>) {
                 Ok(None) | Err(_) => break,
             }
         }
-        let (ended, written): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|report| (report.ended, report.written)).unzip();
+        let (ended, written): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .map(|report| (report.ended, report.written))
+            .unzip();
         settle(&deps, ended, &mut owed).await;
         for done in written {
             let _ = done.send(());

@@ -173,11 +173,19 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             }
         }
         // Soon again: the gate then finds out why and for how long.
-        SendOutcome::NotCrossed => {
-            Ended::Again(back(&letter.touch, now + TimeDelta::seconds(30), Reason::Cap, false))
-        }
+        SendOutcome::NotCrossed => Ended::Again(back(
+            &letter.touch,
+            now + TimeDelta::seconds(30),
+            Reason::Cap,
+            false,
+        )),
         SendOutcome::Withdrawn => Ended::Withdrawn(
-            back(&letter.touch, now + TimeDelta::seconds(30), Reason::Deferred, false),
+            back(
+                &letter.touch,
+                now + TimeDelta::seconds(30),
+                Reason::Deferred,
+                false,
+            ),
             letter.touch.message_id,
         ),
     };
