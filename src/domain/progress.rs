@@ -316,7 +316,7 @@ mod tests {
         }
     }
 
-    fn at<'a>(cursor: &'a str, next: u32, touch: TouchState) -> Position<'a> {
+    fn at(cursor: &str, next: u32, touch: TouchState) -> Position<'_> {
         Position {
             cursor,
             visit: 1,

@@ -77,9 +77,17 @@ impl ClaimedTouch {
     }
 }
 
+/// Commits of this transaction do not wait for the disk: for claims, which are harmless to lose.
+pub async fn without_waiting(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!("set local synchronous_commit = off")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Claims up to `limit` due touches, best class first, skipping what others hold.
 ///
-/// The claim is a lost cause without harm, so it commits without waiting for the disk.
+/// A lost claim is harmless: see [`without_waiting`].
 pub async fn claim(
     conn: &mut PgConnection,
     who: Incarnation,

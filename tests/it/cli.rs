@@ -481,7 +481,7 @@ async fn text(pool: &PgPool, statement: &str) -> String {
 
 /// Waits until a question is answered with yes.
 async fn until(pool: &PgPool, question: &'static str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !sqlx::query_scalar::<_, bool>(question)
         .fetch_one(pool)
         .await

@@ -97,10 +97,10 @@ async fn two_cadences_and_two_daemons_send_a_person_one_mail_a_day() {
         i64::from(TRIALS)
     );
     town.clock.advance(TimeDelta::days(1)).unwrap();
-    within(futures::future::join(
+    Box::pin(within(futures::future::join(
         run_dry(&one, &mut dispatchers.0),
         run_dry(&other, &mut dispatchers.1),
-    ))
+    )))
     .await;
     assert!(most_per_person(&postbox.sent()).values().all(|n| *n == 2));
     assert_eq!(town.count("select count(*) from queue").await, 0);
@@ -139,10 +139,10 @@ async fn of_three_colleagues_the_one_who_decides_hears_today() {
     let mut dispatchers = (Dispatcher::new(one.clone()), Dispatcher::new(other.clone()));
     for hours in [0, 4] {
         town.clock.set(now + TimeDelta::hours(hours)).unwrap();
-        within(futures::future::join(
+        Box::pin(within(futures::future::join(
             run_dry(&one, &mut dispatchers.0),
             run_dry(&other, &mut dispatchers.1),
-        ))
+        )))
         .await;
     }
     assert_eq!(postbox.len(), ACCOUNTS as usize);

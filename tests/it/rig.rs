@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::harness::TestDb;
 
 /// Longer than anything here may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits for `work`, but not for ever.
 pub async fn within<T>(work: impl Future<Output = T>) -> T {

@@ -64,16 +64,13 @@ async fn serve(deps: Arc<Deps>, mut inbox: mpsc::Receiver<Report>) {
     loop {
         let first = if owed.is_empty() {
             inbox.recv().await
+        } else if let Ok(first) = tokio::time::timeout(OWED_PAUSE, inbox.recv()).await {
+            first
         } else {
-            match tokio::time::timeout(OWED_PAUSE, inbox.recv()).await {
-                Ok(first) => first,
-                Err(_) => {
-                    if write(&deps, &owed).await.is_ok() {
-                        owed.clear();
-                    }
-                    continue;
-                }
+            if write(&deps, &owed).await.is_ok() {
+                owed.clear();
             }
+            continue;
         };
         let Some(first) = first else {
             return;

@@ -62,8 +62,11 @@ impl Dispatcher {
         }
         let limit = BATCH.min(room);
         let claimed = {
-            let mut conn = self.deps.pool.acquire().await?;
-            queue::claim(&mut conn, self.deps.incarnation(), now, limit).await?
+            let mut tx = self.deps.pool.begin().await?;
+            queue::without_waiting(&mut tx).await?;
+            let claimed = queue::claim(&mut tx, self.deps.incarnation(), now, limit).await?;
+            tx.commit().await?;
+            claimed
         };
         let count = claimed.len();
         let letters = match self.prepare(claimed.clone(), now).await {

@@ -153,7 +153,7 @@ impl LeadHead {
             reason: found.as_ref().map(assess::Assessment::reason).unwrap_or_default(),
             costs_next: found
                 .and_then(|found| found.costs_next)
-                .map(|factor| factor.as_str()),
+                .map(crate::domain::factor::Factor::as_str),
             ended,
         }
     }

@@ -85,12 +85,12 @@ impl InForce {
         for (kind, body) in story::rules(conn).await? {
             match kind.as_str() {
                 "grading" => {
-                    grading = Some(serde_json::from_value(body).context("the rules of grading in force")?)
+                    grading = Some(serde_json::from_value(body).context("the rules of grading in force")?);
                 }
                 _ => {
                     zone = serde_json::from_value::<Company>(body)
                         .context("the company in force")?
-                        .timezone
+                        .timezone;
                 }
             }
         }

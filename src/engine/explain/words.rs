@@ -102,10 +102,13 @@ pub fn told(at: DateTime<Utc>, fact: &Fact, zone: Tz) -> Told {
         } => {
             let mut text = event(event_type, *human, data);
             if let Some(cadence) = cadence {
-                text += &format!(", on {cadence}/{}", step.as_deref().unwrap_or("?"));
+                text = format!("{text}, on {cadence}/{}", step.as_deref().unwrap_or("?"));
             }
             if !matches!(source.as_str(), "kith" | "link" | "public") {
-                text += &format!(" (from {source}{})", if *late { ", told later" } else { "" });
+                text = format!(
+                    "{text} (from {source}{})",
+                    if *late { ", told later" } else { "" }
+                );
             }
             ("event", text + ".")
         }

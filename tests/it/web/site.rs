@@ -50,7 +50,6 @@ pub struct Site {
 /// One person with a lead, a mail and a text message sent to him, and a task about him.
 pub struct Person {
     pub contact: Uuid,
-    pub lead: Uuid,
     pub mail: Uuid,
     pub text: Uuid,
     pub task: Uuid,
@@ -76,11 +75,12 @@ impl Site {
         let secrets = tempfile::tempdir().unwrap();
         let file = secrets.path().join("token");
         std::fs::write(&file, TWILIO_TOKEN).unwrap();
+        let path = file.display();
         let mut settings = Settings::defaults().unwrap();
-        settings.listen.public_url = PUBLIC_URL.to_owned();
+        PUBLIC_URL.clone_into(&mut settings.listen.public_url);
         let sender = format!(
             "name = \"twilio\"\nchannel = \"sms\"\n\
-             twilio = {{ account_sid = \"AC1\", auth_token = {{ file = {file:?} }}, from = \"+15550100\" }}"
+             twilio = {{ account_sid = \"AC1\", auth_token = {{ file = \"{path}\" }}, from = \"+15550100\" }}"
         );
         settings.senders.push(toml::from_str(&sender).unwrap());
         let clock = Clock::manual(start());
@@ -261,7 +261,6 @@ impl Site {
         .unwrap();
         Person {
             contact,
-            lead,
             mail,
             text,
             task,
