@@ -12,6 +12,7 @@ use handlebars::{
 use rust_embed::RustEmbed;
 use serde::Serialize;
 use serde_json::Value;
+use url::form_urlencoded;
 
 use super::error::HttpError;
 use super::language::Language;
@@ -60,6 +61,8 @@ impl Pages {
         templates.register_helper("word", Box::new(Known(words.clone())));
         handlebars_helper!(num: |n: Value| grouped(&n));
         templates.register_helper("num", Box::new(num));
+        handlebars_helper!(query: |value: str| form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>());
+        templates.register_helper("query", Box::new(query));
         Ok(Self {
             templates,
             words,

@@ -85,6 +85,7 @@ async fn who_came_back_may_leave_again_by_an_old_mail() {
     let ann = site.somebody("en").await;
     let path = format!("/u/{}", site.sign(Purpose::Unsubscribe, ann.mail, 0));
     site.person("POST", &path).send().await.unwrap();
+    site.deps().clock.advance(TimeDelta::hours(1)).unwrap();
     let token = site.token("crm").await;
     let back = serde_json::json!({
         "id": "back", "type": "opted_in", "contact": "ann@example.com", "data": { "channel": "email" }
@@ -96,6 +97,7 @@ async fn who_came_back_may_leave_again_by_an_old_mail() {
         .json(&back);
     assert_eq!(sent.send().await.unwrap().status(), 200);
     assert_eq!(site.count("select count(*) from suppression").await, 0);
+    site.deps().clock.advance(TimeDelta::hours(1)).unwrap();
     site.person("POST", &path).send().await.unwrap();
     assert_eq!(site.count("select count(*) from suppression").await, 1);
 }

@@ -75,12 +75,12 @@ impl Site {
         let secrets = tempfile::tempdir().unwrap();
         let file = secrets.path().join("token");
         std::fs::write(&file, TWILIO_TOKEN).unwrap();
-        let path = file.display();
         let mut settings = Settings::defaults().unwrap();
         PUBLIC_URL.clone_into(&mut settings.listen.public_url);
         let sender = format!(
             "name = \"twilio\"\nchannel = \"sms\"\n\
-             twilio = {{ account_sid = \"AC1\", auth_token = {{ file = \"{path}\" }}, from = \"+15550100\" }}"
+             twilio = {{ account_sid = \"AC1\", auth_token = {{ file = \"{}\" }}, from = \"+15550100\" }}",
+            file.display()
         );
         settings.senders.push(toml::from_str(&sender).unwrap());
         let clock = Clock::manual(start());
