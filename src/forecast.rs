@@ -19,8 +19,8 @@ use crate::domain::id::IdSource;
 use crate::domain::token::TokenKey;
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::journal::Journal;
-use crate::engine::rules::Rules;
 use crate::engine::links::LinkDesk;
+use crate::engine::rules::Rules;
 use crate::engine::{Channels, Deps, Parts, enroll, next_due, run_until_idle};
 use crate::store::{control, daemon, shadow};
 
@@ -55,6 +55,10 @@ pub async fn run(
     now: DateTime<Utc>,
     days: u32,
 ) -> Result<Vec<Planned>> {
+    // A forecast writes to nobody, and the digest's table is not shadowed.
+    let mut settings = Settings::clone(&settings);
+    settings.digest.enabled = false;
+    let settings = Arc::new(settings);
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .idle_timeout(None)

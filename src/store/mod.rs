@@ -5,13 +5,15 @@
 
 pub mod admin;
 pub mod audience;
-mod condition;
+pub mod audit;
 pub mod backup;
+mod condition;
 pub mod contact;
 pub mod control;
 pub mod crossing;
 pub mod daemon;
 pub mod decision;
+pub mod digest;
 pub mod document;
 pub mod enrollment;
 pub mod entrant;
@@ -43,7 +45,6 @@ pub mod today;
 pub mod token;
 pub mod touch;
 pub mod user;
-pub mod audit;
 
 use std::time::Duration;
 
