@@ -70,11 +70,9 @@ impl Context {
     /// Opens the database, whatever its schema: the one that is configured, else the embedded one.
     pub async fn reach(&self) -> Result<Opened> {
         let database = &self.settings.database;
-        let (options, embedded) = if let Some(url) = &database.url {
-            let options: PgConnectOptions = url
-                .resolve()?
-                .parse()
-                .map_err(|error| Refused(format!("the address of the database: {error}")))?;
+        let (options, embedded): (PgConnectOptions, _) = if let Some(url) = &database.url {
+            let parsed = url.resolve()?.parse();
+            let options = parsed.map_err(|error| Refused(format!("the address of the database: {error}")))?;
             (options, None)
         } else {
             let embedded = postgres::start(EmbeddedOptions {

@@ -130,7 +130,7 @@ pub async fn examine(
         database(&server),
         Finding::new(
             "clock",
-            if off > MOST_OFF {
+            if off > MOST_OFF && !found.simulated {
                 Verdict::Wrong
             } else {
                 Verdict::Fine
@@ -186,17 +186,16 @@ impl Case {
     /// The first thing that stops everything; else what is waited for; else that it goes out.
     fn why(&self, status: &Status, settings: &Settings) -> Why {
         if let Some(text) = self.stops(status, settings) {
-            Why { blocked: true, text }
+            return Why { blocked: true, text };
+        }
+        let sandbox = if settings.delivery.mode == Mode::Sandbox {
+            " Mode is sandbox: it goes to the sandbox, and nothing leaves this machine."
         } else {
-            let sandbox = if settings.delivery.mode == Mode::Sandbox {
-                " Mode is sandbox: it goes to the sandbox, and nothing leaves this machine."
-            } else {
-                ""
-            };
-            Why {
-                blocked: false,
-                text: waits(status) + sandbox,
-            }
+            ""
+        };
+        Why {
+            blocked: false,
+            text: waits(status) + sandbox,
         }
     }
 

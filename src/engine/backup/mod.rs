@@ -62,7 +62,7 @@ async fn write(conn: &mut PgConnection, mut writer: Writer, now: DateTime<Utc>) 
         let mut lines = 0;
         let mut stream = rows::rows(conn, table).await?;
         while let Some(chunk) = stream.try_next().await? {
-            lines += chunk.split(|byte| *byte == b'\n').count().saturating_sub(1) as u64;
+            lines += (chunk.split(|byte| *byte == b'\n').count() - 1) as u64;
             writer.rows(&chunk)?;
         }
         writer.end_of_table(lines)?;
