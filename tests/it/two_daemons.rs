@@ -54,10 +54,12 @@ async fn each_sends_at_least_a_quarter_and_each_touch_goes_once() {
     assert_eq!(workshop.count("select count(*) from touch where state <> 'sent'").await, 0);
 }
 
-/// Holds the mails of one daemon: some between dot and reply, the rest before their content.
+/// Holds the mails of one daemon: some between dot and reply, the rest before their content. Those of the other wait until
+/// the one is in the grip; it cannot claim all of a round meanwhile.
 #[derive(Clone)]
 struct Grip {
-    seen: Arc<AtomicU64>,
+    others: Gate,
+    dots: Arc<AtomicU64>,
     after_dot: Gate,
     before_content: Gate,
 }
@@ -66,18 +68,17 @@ const UNANSWERED: u64 = 5;
 
 impl Grip {
     fn new() -> Self {
-        Self { seen: Arc::default(), after_dot: Gate::shut(), before_content: Gate::shut() }
+        Self { others: Gate::shut(), dots: Arc::default(), after_dot: Gate::shut(), before_content: Gate::shut() }
     }
 }
 
 impl Behaviour for Grip {
     fn at(&self, moment: &Moment<'_>) -> Action {
-        if moment.mail_from != ONE {
-            return Action::Go;
-        }
         match moment.stage {
-            Stage::Rcpt if self.seen.fetch_add(1, Ordering::AcqRel) >= UNANSWERED => Action::hold(&self.before_content),
-            Stage::Dot => Action::hold(&self.after_dot),
+            Stage::Rcpt if moment.mail_from != ONE => Action::hold(&self.others),
+            _ if moment.mail_from != ONE => Action::Go,
+            Stage::Rcpt if self.dots.load(Ordering::Acquire) >= UNANSWERED => Action::hold(&self.before_content),
+            Stage::Dot if self.dots.fetch_add(1, Ordering::AcqRel) < UNANSWERED => Action::hold(&self.after_dot),
             _ => Action::Go,
         }
     }
@@ -99,6 +100,7 @@ async fn one_stopped_past_its_lease_twice_crosses_nothing_twice() {
         within(grip.after_dot.arrived(UNANSWERED)).await;
         within(grip.before_content.arrived(CONNECTIONS as u64 - UNANSWERED)).await;
         one.freeze();
+        grip.others.open();
         // The other declares it dead, takes over what it had claimed, and knows of the crossings only that they are unknown.
         until("the other has done the rest", async || {
             let (queued, unknown) = (
