@@ -159,10 +159,16 @@ impl Opened {
             ids: context.ids.clone(),
             settings: context.settings.clone(),
             channels,
-            links: LinkDesk::new(TokenKey::new(&control.token_key), &self.settings.listen.public_url),
+            links: LinkDesk::new(
+                TokenKey::new(&control.token_key),
+                &self.settings.listen.public_url,
+            ),
             journal: Journal::none(),
             rules,
-            incarnation: Incarnation { id: Uuid::nil(), epoch: 0 },
+            incarnation: Incarnation {
+                id: Uuid::nil(),
+                epoch: 0,
+            },
         }))
     }
 

@@ -112,7 +112,9 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("kith: {error:#}");
-            let refused = error.chain().any(|cause| cause.is::<Refused>() || cause.is::<ConfigError>());
+            let refused = error
+                .chain()
+                .any(|cause| cause.is::<Refused>() || cause.is::<ConfigError>());
             ExitCode::from(if refused { WRONG_USE } else { 1 })
         }
     }

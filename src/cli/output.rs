@@ -49,7 +49,12 @@ impl Table {
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_header(self.names())
             .add_rows(&self.rows);
-        for (position, _) in self.columns.iter().enumerate().filter(|(_, name)| name.starts_with('#')) {
+        for (position, _) in self
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| name.starts_with('#'))
+        {
             if let Some(column) = drawn.column_mut(position) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
@@ -128,7 +133,12 @@ mod tests {
 
     #[test]
     fn thousands_are_parted() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (-9_956_060, "-9,956,060")] {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (-9_956_060, "-9,956,060"),
+        ] {
             assert_eq!(grouped(number), text);
         }
     }

@@ -3,6 +3,7 @@
 pub mod calendar;
 pub mod company;
 pub mod delivery;
+pub mod digest;
 pub mod load;
 pub mod problem;
 pub mod runtime;
@@ -14,6 +15,7 @@ pub mod source;
 
 pub use company::Company;
 pub use delivery::{Delivery, Mode};
+pub use digest::Digest;
 pub use problem::{ConfigError, Problem};
 pub use sender::{Sender, SmsProvider, Tls, Transport};
 pub use settings::Settings;

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::company::Company;
 use super::delivery::{Delivery, Mode};
+use super::digest::Digest;
 use super::problem::Problem;
 use super::runtime::{Database, Events, Import, Lease, Listen, Log};
 use super::sender::Sender;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub senders: Vec<Sender>,
     /// What the gate asks. A document: `kith apply` puts it in force.
     pub gate: GateRules,
+    /// The daily mail to the owners.
+    pub digest: Digest,
     /// The log.
     pub log: Log,
     /// How a daemon shows that it is alive.

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use self::lease::Lease;
 use crate::engine::dispatch::Dispatcher;
-use crate::engine::{Deps, care, enroll, plan, regrade, retier, sweep};
+use crate::engine::{Deps, care, digest, enroll, plan, regrade, retier, sweep};
 use crate::store::daemon;
 
 /// How long the flow waits when there was nothing to do: the most that a touch made due then waits to be handed over.
@@ -25,14 +27,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub async fn run(deps: Arc<Deps>, stop: CancellationToken) -> Result<()> {
     let lease = Lease::hold(deps.clone());
     let flow = tokio::spawn(flow(deps.clone(), lease.clone(), stop.clone()));
-    let rounds = tokio::spawn(rounds(deps.clone(), lease.clone(), stop.clone()));
+    let rounds = tokio::spawn(repeat("the calendar", calendar, deps.clone(), lease.clone(), stop.clone()));
+    // Apart from the calendar, which must not wait for a mail server.
+    let digests = tokio::spawn(repeat("digests", digests, deps.clone(), lease.clone(), stop.clone()));
     stop.cancelled().await;
-    let (flow, rounds) = tokio::join!(flow, rounds);
+    let (flow, rounds, digests) = tokio::join!(flow, rounds, digests);
     lease.end().await;
     let mut conn = deps.pool.acquire().await?;
     daemon::leave(&mut conn, deps.incarnation()).await?;
     flow?;
     rounds?;
+    digests?;
     tracing::info!("stopped in order");
     Ok(())
 }
@@ -73,16 +78,22 @@ async fn once(deps: &Arc<Deps>, dispatcher: &mut Dispatcher) -> Result<bool> {
     Ok(graded.more || planned.more || sent.more || planned.done > 0)
 }
 
-/// Schedules, dates, standings, and the work of the dead.
-async fn rounds(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
+/// Goes its rounds with a pause in between.
+async fn repeat(
+    what: &'static str,
+    round: fn(Arc<Deps>) -> BoxFuture<'static, Result<()>>,
+    deps: Arc<Deps>,
+    lease: Lease,
+    stop: CancellationToken,
+) {
     let mut failures = 0;
     while !stop.is_cancelled() {
         if lease.may_claim() {
-            match round(&deps).await {
+            match round(deps.clone()).await {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     failures += 1;
-                    tracing::warn!(%error, failures, "a round of the calendar failed");
+                    tracing::warn!(%error, failures, "a round of {what} failed");
                 }
             }
         }
@@ -90,11 +101,25 @@ async fn rounds(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
     }
 }
 
+fn calendar(deps: Arc<Deps>) -> BoxFuture<'static, Result<()>> {
+    async move { round(&deps).await }.boxed()
+}
+
+fn digests(deps: Arc<Deps>) -> BoxFuture<'static, Result<()>> {
+    async move { digest::run_once(&deps, deps.clock.now()).await.map(|_| ()) }.boxed()
+}
+
+/// Schedules, dates, standings, and the work of the dead.
 async fn round(deps: &Deps) -> Result<()> {
     let now = deps.clock.now();
     if deps.refresh_rules().await? {
         tracing::info!("new rules are in force");
+    }
+    // What was applied since the last time, or while no daemon ran.
+    let stamp = deps.rules().stamp.clone();
+    if deps.caught_up_with().as_ref() != Some(&stamp) {
         enroll::catch_up(deps, now).await?;
+        deps.caught_up(stamp);
     }
     sweep::run_once(deps, now).await?;
     retier::run_once(deps, now).await?;

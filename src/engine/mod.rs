@@ -6,6 +6,7 @@ pub mod backup;
 pub mod by_hand;
 pub mod care;
 pub mod clear;
+pub mod digest;
 pub mod dispatch;
 pub mod doctor;
 pub mod enroll;
@@ -64,6 +65,7 @@ pub struct Deps {
     pub journal: Journal,
     rules: RwLock<Arc<Rules>>,
     incarnation: RwLock<Incarnation>,
+    caught_up_with: RwLock<Option<String>>,
 }
 
 /// What a service did in one go.
@@ -134,6 +136,7 @@ impl Deps {
             journal: parts.journal,
             rules: RwLock::new(Arc::new(parts.rules)),
             incarnation: RwLock::new(parts.incarnation),
+            caught_up_with: RwLock::default(),
         }
     }
 
@@ -151,6 +154,16 @@ impl Deps {
         let fresh = Rules::load(&mut conn).await?;
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(true)
+    }
+
+    /// The stamp of the rules that this process has caught up with.
+    pub fn caught_up_with(&self) -> Option<String> {
+        self.caught_up_with.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that it has caught up.
+    pub fn caught_up(&self, stamp: String) {
+        *self.caught_up_with.write().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
     }
 
     /// Who owns the work that this process claims.
@@ -205,7 +218,7 @@ pub async fn run_until_idle(
         }
         total += done;
         if done == 0 {
-            return Ok(total);
+            return Ok(total + digest::run_once(deps, now).await?.done);
         }
     }
 }
@@ -214,6 +227,7 @@ pub async fn run_until_idle(
 pub async fn next_due(deps: &Deps, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
     let schedule = enroll::next_schedule(deps, now);
     let birthday = care::next_at(deps).await?;
+    let digest = digest::next_at(deps, now).await?;
     let mut conn = deps.pool.acquire().await?;
     let stored = [
         crate::store::queue::next_due(&mut conn).await?,
@@ -222,7 +236,7 @@ pub async fn next_due(deps: &Deps, now: DateTime<Utc>) -> Result<Option<DateTime
     ];
     Ok(stored
         .into_iter()
-        .chain([schedule, birthday, Some(retier::next_at(deps, now))])
+        .chain([schedule, birthday, digest, Some(retier::next_at(deps, now))])
         .flatten()
         .min())
 }

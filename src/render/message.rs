@@ -312,7 +312,7 @@ impl Work<'_> {
 }
 
 /// One line without control characters: line breaks in a name do not reach a header.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let spaced: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -7,6 +7,7 @@
 mod compile;
 pub mod context;
 pub mod data;
+pub mod digest;
 pub mod document;
 mod format;
 pub mod limits;

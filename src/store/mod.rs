@@ -12,6 +12,7 @@ pub mod control;
 pub mod crossing;
 pub mod daemon;
 pub mod decision;
+pub mod digest;
 pub mod document;
 pub mod enrollment;
 pub mod entrant;

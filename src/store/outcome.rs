@@ -80,7 +80,9 @@ pub async fn finish(conn: &mut PgConnection, rows: &[MessageRow]) -> Result<Vec<
             set outcome = r.outcome, reply = r.reply, done_at = r.done_at, template = r.template,
                 template_version_id = r.template_version_id, locale = r.locale, subject = r.subject,
                 segments = r.segments, encoding = r.encoding, vars = r.vars, hash = r.hash
-            from r where m.id = r.id and m.outcome = 'uncertain' and r.outcome in ('accepted', 'refused')
+            from r
+            where m.id = r.id and m.outcome = 'uncertain' and r.outcome in ('accepted', 'refused')
+              and not exists (select 1 from gone g where g.touch_id = r.touch_id)
             returning m.touch_id
         ), made as (
             insert into message (id, shard, contact_id, account_id, lead_id, touch_id, channel, class, cadence, step_key,
@@ -90,6 +92,12 @@ pub async fn finish(conn: &mut PgConnection, rows: &[MessageRow]) -> Result<Vec<
                    g.step_key, r.template, r.template_version_id, r.locale, r.sender, r.address, r.subject, r.segments,
                    r.encoding, r.vars, r.hash, r.outcome, r.reply, g.tries + 1, g.crossing_at, r.done_at
             from gone g join r using (touch_id)
+            -- Tried once more after it was unknown: the one row then tells the last outcome and both tries.
+            on conflict (id) do update
+            set outcome = excluded.outcome, reply = excluded.reply, tries = message.tries + 1, done_at = excluded.done_at,
+                crossing_at = excluded.crossing_at, template = excluded.template, subject = excluded.subject,
+                template_version_id = excluded.template_version_id, locale = excluded.locale, vars = excluded.vars,
+                hash = excluded.hash
             returning touch_id
         ), ended as (
             select touch_id from made union select touch_id from settled
@@ -209,6 +217,45 @@ pub async fn revive_withdrawn(
         on conflict do nothing
         "#,
         message_ids,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Puts unknown messages of a class back for one more try with the same id, where nothing settled them since `before`.
+/// The row stays as the record of the first try. Mails only: a text message would come twice. Returns how many.
+pub async fn retry_uncertain(
+    conn: &mut PgConnection,
+    class: i16,
+    before: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        r#"
+        with m as materialized (
+            select m.* from message m
+            where m.outcome = 'uncertain' and m.class = $1 and m.tries = 1 and m.done_at <= $2 and m.touch_id is not null
+              and m.channel = 'email'
+            order by m.id limit 1000
+            for update skip locked
+        ), t as (
+            update touch t set state = 'queued', due_at = $3, done_at = null
+            from m where t.id = m.touch_id and t.state = 'uncertain'
+            returning t.*
+        )
+        insert into queue (touch_id, shard, message_id, enrollment_id, contact_id, account_id, lead_id, cadence,
+                           cadence_version_id, step_key, class, channel, sender, due_at, first_due_at, expires_at, held,
+                           address_hash, tries)
+        select t.id, t.shard, m.id, t.enrollment_id, t.contact_id, m.account_id, m.lead_id, e.cadence,
+               e.cadence_version_id, t.step_key, m.class, m.channel, nullif(m.sender, ''), $3, $3, $3 + interval '1 day',
+               'uncertain', case m.channel when 'email' then c.email_hash when 'sms' then c.phone_hash end, 1
+        from t join m on m.touch_id = t.id join enrollment e on e.id = t.enrollment_id join contact c on c.id = t.contact_id
+        on conflict do nothing
+        "#,
+        class,
+        before,
         now,
     )
     .execute(conn)

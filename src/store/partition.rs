@@ -27,7 +27,10 @@ pub async fn months(conn: &mut PgConnection) -> Result<Vec<NaiveDate>, StoreErro
     let mut months: Vec<NaiveDate> = existing(conn)
         .await?
         .iter()
-        .filter_map(|name| name.rsplit_once('_').and_then(|(rest, month)| Some((rest.rsplit_once('_')?.1, month))))
+        .filter_map(|name| {
+            name.rsplit_once('_')
+                .and_then(|(rest, month)| Some((rest.rsplit_once('_')?.1, month)))
+        })
         .filter_map(|(year, month)| NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, 1))
         .collect();
     months.sort_unstable();

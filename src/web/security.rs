@@ -35,7 +35,8 @@ pub async fn headers(request: Request, next: Next) -> Response {
     set(CONTENT_SECURITY_POLICY, if message { MESSAGE } else { PAGE });
     set(X_FRAME_OPTIONS, if message { "SAMEORIGIN" } else { "DENY" });
     set(X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(REFERRER_POLICY, "no-referrer");
+    // With `no-referrer` a browser says `Origin: null` even to the page's own forms.
+    set(REFERRER_POLICY, if message { "no-referrer" } else { "same-origin" });
     set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     set(
         HeaderName::from_static("permissions-policy"),
@@ -64,7 +65,6 @@ fn is_own(headers: &HeaderMap) -> bool {
         host.is_some() && host == text(HOST)
     };
     match text(ORIGIN) {
-        // `no-referrer` makes some browsers say `null` even to their own page; they tell the truth in this one.
         Some("null") | None => {
             headers
                 .get("sec-fetch-site")

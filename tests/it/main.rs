@@ -5,9 +5,12 @@
 mod apply;
 mod apply_faults;
 mod audience;
+mod browser;
 mod cadences;
+mod cli;
 mod crash;
 mod crossing;
+mod digest;
 mod flow;
 mod forecast;
 mod harness;

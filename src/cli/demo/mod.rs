@@ -63,17 +63,19 @@ pub async fn run(args: DemoArgs, context: &Context) -> Result<ExitCode> {
     if let Some(by) = args.advance {
         return stay::advance(context, by).await;
     }
+    // A port that is taken is told now, not after three months.
+    let doors = if args.exit { None } else { Some(stay::Doors::open(context).await?) };
     let stage = Stage::build(&args, context).await?;
     let played = play(&args, &stage).await;
-    match played {
-        Ok((simulation, figures)) if args.exit => {
+    match (played, doors) {
+        (Ok((simulation, _)), Some(doors)) => stay::stay(stage, simulation, doors).await,
+        (Ok((simulation, figures)), None) => {
             drop(simulation);
             let clean = figures.is_clean();
             stage.clear().await?;
             if clean { Ok(ExitCode::SUCCESS) } else { bail!("messages were lost or sent twice") }
         }
-        Ok((simulation, _)) => stay::stay(stage, simulation, context).await,
-        Err(error) => {
+        (Err(error), _) => {
             stage.clear().await.ok();
             Err(error)
         }

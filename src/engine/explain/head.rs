@@ -151,7 +151,9 @@ impl LeadHead {
             grade: found.as_ref().map_or(stored, |found| found.grade),
             since: lead.grade_since,
             reason: found.as_ref().map(assess::Assessment::reason).unwrap_or_default(),
-            costs_next: found.and_then(|found| found.costs_next).map(|factor| factor.as_str()),
+            costs_next: found
+                .and_then(|found| found.costs_next)
+                .map(|factor| factor.as_str()),
             ended,
         }
     }
@@ -160,10 +162,21 @@ impl LeadHead {
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = |part: &Option<String>, before: &str| {
-            part.as_ref().map_or(String::new(), |text| format!("{before}{text}"))
+            part.as_ref()
+                .map_or(String::new(), |text| format!("{before}{text}"))
         };
-        let decides = if self.decision_maker == Some(true) { ", decides" } else { "" };
-        writeln!(f, "{}{}{decides}, {}", self.name, known(&self.role, ", "), self.account)?;
+        let decides = if self.decision_maker == Some(true) {
+            ", decides"
+        } else {
+            ""
+        };
+        writeln!(
+            f,
+            "{}{}{decides}, {}",
+            self.name,
+            known(&self.role, ", "),
+            self.account
+        )?;
         writeln!(f, "  known as   {}", self.external_ids)?;
         writeln!(
             f,
@@ -194,10 +207,15 @@ impl fmt::Display for Head {
         if let Some(into) = self.merged_into {
             writeln!(f, "  merged into {into}")?;
         }
-        writeln!(f, "  customer   {}{}", self.account, match self.grievances {
-            0 => String::new(),
-            n => format!(", {n} open complaint(s): marketing waits"),
-        })?;
+        writeln!(
+            f,
+            "  customer   {}{}",
+            self.account,
+            match self.grievances {
+                0 => String::new(),
+                n => format!(", {n} open complaint(s): marketing waits"),
+            }
+        )?;
         writeln!(f, "  standing   {}", self.standing)?;
         writeln!(f, "  owner      {}", self.owner.as_deref().unwrap_or("nobody"))?;
         for lead in &self.leads {

@@ -84,8 +84,14 @@ impl InForce {
         let (mut grading, mut zone) = (None, Tz::UTC);
         for (kind, body) in story::rules(conn).await? {
             match kind.as_str() {
-                "grading" => grading = Some(serde_json::from_value(body).context("the rules of grading in force")?),
-                _ => zone = serde_json::from_value::<Company>(body).context("the company in force")?.timezone,
+                "grading" => {
+                    grading = Some(serde_json::from_value(body).context("the rules of grading in force")?)
+                }
+                _ => {
+                    zone = serde_json::from_value::<Company>(body)
+                        .context("the company in force")?
+                        .timezone
+                }
             }
         }
         let grading = match grading {
