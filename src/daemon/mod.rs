@@ -43,7 +43,7 @@ async fn flow(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
     let mut failures = 0;
     while !stop.is_cancelled() {
         let again = if lease.may_claim() {
-            match once(&deps, &mut dispatcher).await {
+            match flow_once(&deps, &mut dispatcher).await {
                 Ok(again) => {
                     failures = 0;
                     again
@@ -65,7 +65,8 @@ async fn flow(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
     dispatcher.drain().await;
 }
 
-async fn once(deps: &Arc<Deps>, dispatcher: &mut Dispatcher) -> Result<bool> {
+/// One pass of the flow. True when there may be more to do at once.
+pub async fn flow_once(deps: &Arc<Deps>, dispatcher: &mut Dispatcher) -> Result<bool> {
     let now = deps.clock.now();
     let graded = regrade::run_once(deps, now).await?;
     let planned = plan::run_once(deps, now).await?;
@@ -90,7 +91,8 @@ async fn rounds(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
     }
 }
 
-async fn round(deps: &Deps) -> Result<()> {
+/// One pass over rules, calendars and the work of the dead.
+pub async fn round(deps: &Deps) -> Result<()> {
     let now = deps.clock.now();
     if deps.refresh_rules().await? {
         tracing::info!("new rules are in force");
@@ -104,7 +106,9 @@ async fn round(deps: &Deps) -> Result<()> {
 }
 
 async fn pause(usual: Duration, failures: u32, stop: &CancellationToken) {
-    let pause = (usual * 2u32.saturating_pow(failures.min(8))).min(LONGEST_PAUSE).max(usual);
+    let pause = (usual * 2u32.saturating_pow(failures.min(8)))
+        .min(LONGEST_PAUSE)
+        .max(usual);
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
         () = stop.cancelled() => {}
