@@ -19,8 +19,8 @@ use crate::domain::id::IdSource;
 use crate::domain::token::TokenKey;
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::journal::Journal;
-use crate::engine::rules::Rules;
 use crate::engine::links::LinkDesk;
+use crate::engine::rules::Rules;
 use crate::engine::{Channels, Deps, Parts, enroll, next_due, run_until_idle};
 use crate::store::{control, daemon, shadow};
 

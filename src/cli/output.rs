@@ -83,9 +83,12 @@ pub fn text(format: Format, tables: &[Table], value: &impl Serialize) -> Result<
         Format::Table => {
             let parts: Vec<String> = tables
                 .iter()
-                .map(|table| match table.rows.is_empty() {
-                    true => format!("{}: none\n", table.title),
-                    false => format!("{}\n{}\n", table.title, table.drawn()),
+                .map(|table| {
+                    if table.rows.is_empty() {
+                        format!("{}: none\n", table.title)
+                    } else {
+                        format!("{}\n{}\n", table.title, table.drawn())
+                    }
                 })
                 .collect();
             Ok(parts.join("\n"))

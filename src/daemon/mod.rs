@@ -27,9 +27,21 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub async fn run(deps: Arc<Deps>, stop: CancellationToken) -> Result<()> {
     let lease = Lease::hold(deps.clone());
     let flow = tokio::spawn(flow(deps.clone(), lease.clone(), stop.clone()));
-    let rounds = tokio::spawn(repeat("the calendar", calendar, deps.clone(), lease.clone(), stop.clone()));
+    let rounds = tokio::spawn(repeat(
+        "the calendar",
+        calendar,
+        deps.clone(),
+        lease.clone(),
+        stop.clone(),
+    ));
     // Apart from the calendar, which must not wait for a mail server.
-    let digests = tokio::spawn(repeat("digests", digests, deps.clone(), lease.clone(), stop.clone()));
+    let digests = tokio::spawn(repeat(
+        "digests",
+        digests,
+        deps.clone(),
+        lease.clone(),
+        stop.clone(),
+    ));
     stop.cancelled().await;
     let (flow, rounds, digests) = tokio::join!(flow, rounds, digests);
     lease.end().await;
@@ -129,7 +141,9 @@ async fn round(deps: &Deps) -> Result<()> {
 }
 
 async fn pause(usual: Duration, failures: u32, stop: &CancellationToken) {
-    let pause = (usual * 2u32.saturating_pow(failures.min(8))).min(LONGEST_PAUSE).max(usual);
+    let pause = (usual * 2u32.saturating_pow(failures.min(8)))
+        .min(LONGEST_PAUSE)
+        .max(usual);
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
         () = stop.cancelled() => {}

@@ -11,9 +11,9 @@ use super::Deps;
 use crate::domain::cadence::{ChannelKind, Class};
 use crate::domain::gate::{self, Charge, Clearance, Facts, Verdict};
 use crate::domain::zone::{day_start, local_date};
+use crate::engine::rules::Rules;
 use crate::store::crossing;
 use crate::store::decision::{self, NewDecision};
-use crate::engine::rules::Rules;
 use crate::store::facts::{self, Colleague, GateRow};
 use crate::store::queue::{self, ClaimedTouch, Held};
 

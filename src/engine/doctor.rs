@@ -130,17 +130,18 @@ pub async fn examine(
         database(&server),
         Finding::new(
             "clock",
-            if off > MOST_OFF {
+            if off > MOST_OFF && !found.simulated {
                 Verdict::Wrong
             } else {
                 Verdict::Fine
             },
-            match found.simulated {
-                true => "business time is simulated; the machine's clock does not matter".to_owned(),
-                false => format!(
+            if found.simulated {
+                "business time is simulated; the machine's clock does not matter".to_owned()
+            } else {
+                format!(
                     "this machine and the database differ by {:.1} s",
                     off.num_milliseconds() as f64 / 1000.0
-                ),
+                )
             },
         ),
         rules,
@@ -184,19 +185,17 @@ struct Case {
 impl Case {
     /// The first thing that stops everything; else what is waited for; else that it goes out.
     fn why(&self, status: &Status, settings: &Settings) -> Why {
-        match self.stops(status, settings) {
-            Some(text) => Why { blocked: true, text },
-            None => {
-                let sandbox = if settings.delivery.mode == Mode::Sandbox {
-                    " Mode is sandbox: it goes to the sandbox, and nothing leaves this machine."
-                } else {
-                    ""
-                };
-                Why {
-                    blocked: false,
-                    text: waits(status) + sandbox,
-                }
-            }
+        if let Some(text) = self.stops(status, settings) {
+            return Why { blocked: true, text };
+        }
+        let sandbox = if settings.delivery.mode == Mode::Sandbox {
+            " Mode is sandbox: it goes to the sandbox, and nothing leaves this machine."
+        } else {
+            ""
+        };
+        Why {
+            blocked: false,
+            text: waits(status) + sandbox,
         }
     }
 

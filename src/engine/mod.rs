@@ -158,12 +158,18 @@ impl Deps {
 
     /// The stamp of the rules that this process has caught up with.
     pub fn caught_up_with(&self) -> Option<String> {
-        self.caught_up_with.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.caught_up_with
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Notes that it has caught up.
     pub fn caught_up(&self, stamp: String) {
-        *self.caught_up_with.write().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
+        *self
+            .caught_up_with
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(stamp);
     }
 
     /// Who owns the work that this process claims.

@@ -57,7 +57,10 @@ pub async fn ensure_months(conn: &mut PgConnection, months: &[NaiveDate]) -> Res
         return Ok(());
     }
     let mut tx = conn.begin().await?;
-    sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
+    sqlx::query("select pg_advisory_xact_lock($1)")
+        .bind(LOCK)
+        .execute(&mut *tx)
+        .await?;
     for (table, month, next) in missing(&mut tx, months).await? {
         // Names and bounds are made here, from dates: nothing of a user is in this text.
         let create = format!(
@@ -78,7 +81,9 @@ async fn missing(
     months: &[NaiveDate],
 ) -> Result<Vec<(&'static str, NaiveDate, NaiveDate)>, StoreError> {
     let existing = existing(conn).await?;
-    let wanted = months.iter().filter_map(|month| Some((*month, month.checked_add_months(Months::new(1))?)));
+    let wanted = months
+        .iter()
+        .filter_map(|month| Some((*month, month.checked_add_months(Months::new(1))?)));
     Ok(wanted
         .flat_map(|(month, next)| TABLES.map(|table| (table, month, next)))
         .filter(|(table, month, _)| !existing.contains(&name(table, *month)))

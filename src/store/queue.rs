@@ -70,13 +70,24 @@ impl ClaimedTouch {
     /// Who claimed it. Whatever completes it is written in this name, even when the process lives on as another: its old
     /// attempts must not act on a new claim of the same touch.
     pub fn owner(&self) -> Incarnation {
-        Incarnation { id: self.daemon_id, epoch: self.epoch }
+        Incarnation {
+            id: self.daemon_id,
+            epoch: self.epoch,
+        }
     }
+}
+
+/// Commits of this transaction do not wait for the disk: for claims, which are harmless to lose.
+pub async fn without_waiting(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!("set local synchronous_commit = off")
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Claims up to `limit` due touches, best class first, skipping what others hold.
 ///
-/// The claim is a lost cause without harm, so it commits without waiting for the disk.
+/// A lost claim is harmless: see [`without_waiting`].
 pub async fn claim(
     conn: &mut PgConnection,
     who: Incarnation,

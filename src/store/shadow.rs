@@ -16,7 +16,10 @@ const SHADOWED: [(&str, &str); 20] = [
     ("lead", "select * from kith.lead"),
     ("evidence", "select * from kith.evidence"),
     ("grade_change", "select * from kith.grade_change where false"),
-    ("standing_change", "select * from kith.standing_change where false"),
+    (
+        "standing_change",
+        "select * from kith.standing_change where false",
+    ),
     ("pyramid_base", "select * from kith.pyramid_base"),
     ("enrollment", "select * from kith.enrollment"),
     (
@@ -28,7 +31,10 @@ const SHADOWED: [(&str, &str); 20] = [
     ("message", "select * from kith.message where false"),
     ("decision", "select * from kith.decision where false"),
     ("link", "select * from kith.link"),
-    ("task", "select * from kith.task where state in ('open', 'snoozed') or dedup_key is not null"),
+    (
+        "task",
+        "select * from kith.task where state in ('open', 'snoozed') or dedup_key is not null",
+    ),
     ("event_parked", "select * from kith.event_parked where false"),
     ("suppression", "select * from kith.suppression"),
 ];
@@ -37,7 +43,8 @@ const SHADOWED: [(&str, &str); 20] = [
 pub async fn cast(conn: &mut PgConnection) -> Result<(), StoreError> {
     for (table, rows) in SHADOWED {
         // Table names are constants of this file.
-        let make = format!("create temp table {table} (like kith.{table} including defaults including identity)");
+        let make =
+            format!("create temp table {table} (like kith.{table} including defaults including identity)");
         sqlx::query(AssertSqlSafe(make)).execute(&mut *conn).await?;
         let columns: Vec<String> = sqlx::query_scalar(
             "select quote_ident(attname) from pg_attribute
@@ -46,7 +53,10 @@ pub async fn cast(conn: &mut PgConnection) -> Result<(), StoreError> {
         .bind(table)
         .fetch_all(&mut *conn)
         .await?;
-        let fill = format!("insert into pg_temp.{table} ({}) overriding system value {rows}", columns.join(", "));
+        let fill = format!(
+            "insert into pg_temp.{table} ({}) overriding system value {rows}",
+            columns.join(", ")
+        );
         sqlx::query(AssertSqlSafe(fill)).execute(&mut *conn).await?;
         let indexes: Vec<String> = sqlx::query_scalar(
             "select pg_get_indexdef(indexrelid) from pg_index where indrelid = to_regclass('kith.' || $1)",
@@ -56,15 +66,25 @@ pub async fn cast(conn: &mut PgConnection) -> Result<(), StoreError> {
         .await?;
         for (n, index) in indexes.iter().enumerate() {
             // `create [unique] index NAME on [only] kith.TABLE using ..` becomes one on the shadow, with a name of its own.
-            let Some((_, using)) = index.split_once(" USING ") else { continue };
-            let unique = if index.starts_with("CREATE UNIQUE") { "unique " } else { "" };
+            let Some((_, using)) = index.split_once(" USING ") else {
+                continue;
+            };
+            let unique = if index.starts_with("CREATE UNIQUE") {
+                "unique "
+            } else {
+                ""
+            };
             let make = format!("create {unique}index shadow_{table}_{n} on pg_temp.{table} using {using}");
             sqlx::query(AssertSqlSafe(make)).execute(&mut *conn).await?;
         }
-        sqlx::query(AssertSqlSafe(format!("analyze pg_temp.{table}"))).execute(&mut *conn).await?;
+        sqlx::query(AssertSqlSafe(format!("analyze pg_temp.{table}")))
+            .execute(&mut *conn)
+            .await?;
     }
     // Claims of living daemons are theirs; the forecast imagines them as waiting.
-    sqlx::query("update pg_temp.queue set state = 'waiting', daemon_id = null, epoch = null").execute(&mut *conn).await?;
+    sqlx::query("update pg_temp.queue set state = 'waiting', daemon_id = null, epoch = null")
+        .execute(&mut *conn)
+        .await?;
     Ok(())
 }
 
@@ -90,7 +110,10 @@ pub struct HandedOver {
 }
 
 /// What was accepted since `since`, in order of time.
-pub async fn handed_over(conn: &mut PgConnection, since: DateTime<Utc>) -> Result<Vec<HandedOver>, StoreError> {
+pub async fn handed_over(
+    conn: &mut PgConnection,
+    since: DateTime<Utc>,
+) -> Result<Vec<HandedOver>, StoreError> {
     let rows = sqlx::query_as!(
         HandedOver,
         r#"

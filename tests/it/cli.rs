@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use kith::sample::SampleCompany;
 use sqlx::PgPool;
 use tempfile::TempDir;
 
@@ -289,6 +290,41 @@ async fn from_csv_files_to_a_task_its_story_and_its_end() {
 }
 
 #[tokio::test]
+async fn the_pyramid_of_the_sample_company_comes_out() {
+    let db = TestDb::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    let today = chrono::Utc::now().date_naive();
+    let sample = SampleCompany::generate(1, today, chrono_tz::Asia::Shanghai);
+    for (kind, file) in sample.write_csv(dir.path()).unwrap() {
+        done(&kith(&db, dir.path(), &["import", kind, file.to_str().unwrap()]));
+    }
+    let csv = done(&kith(&db, dir.path(), &["report", "pyramid", "--format", "csv"]));
+    let rows: Vec<Vec<String>> = csv::Reader::from_reader(csv.split("\n\n").next().unwrap().as_bytes())
+        .records()
+        .map(|row| row.unwrap().iter().map(ToOwned::to_owned).collect())
+        .collect();
+    let shown: Vec<String> = rows.iter().map(|row| row[..5].join(" ")).collect();
+    assert_eq!(
+        shown,
+        [
+            "vip 21 1% 2,394,000 24%",
+            "key 85 4% 2,686,000 27%",
+            "normal 319 15% 2,902,900 29%",
+            "small 1,701 80% 1,973,160 20%",
+            "all 2,126 100% 9,956,060 100%",
+            "inactive 154   ",
+            "prospect 250   ",
+            "suspect 1,000   ",
+        ]
+    );
+    let table = done(&kith(&db, dir.path(), &["report", "pyramid"]));
+    assert!(
+        table.contains("boundaries as a first cut would set them"),
+        "{table}"
+    );
+}
+
+#[tokio::test]
 async fn a_message_by_hand_goes_to_the_sandbox_and_acts_on_nobody() {
     let (db, dir) = company().await;
     let run = |args: &[&str]| kith(&db, dir.path(), args);
@@ -481,7 +517,7 @@ async fn text(pool: &PgPool, statement: &str) -> String {
 
 /// Waits until a question is answered with yes.
 async fn until(pool: &PgPool, question: &'static str) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !sqlx::query_scalar::<_, bool>(question)
         .fetch_one(pool)
         .await

@@ -27,7 +27,11 @@ struct Life {
 
 impl Life {
     fn new() -> Self {
-        Self { dots: Arc::default(), after_dot: Gate::shut(), before_content: Gate::shut() }
+        Self {
+            dots: Arc::default(),
+            after_dot: Gate::shut(),
+            before_content: Gate::shut(),
+        }
     }
 }
 
@@ -40,7 +44,11 @@ impl Behaviour for Life {
             Stage::Dot => match self.dots.fetch_add(1, Ordering::AcqRel) {
                 n if (FINISHED..FINISHED + UNANSWERED).contains(&n) => {
                     // The server may have taken the mail or not: nobody can know who did not hear it.
-                    let fate = if n % 2 == 0 { Action::store_and_drop() } else { Action::Drop };
+                    let fate = if n % 2 == 0 {
+                        Action::store_and_drop()
+                    } else {
+                        Action::Drop
+                    };
                     Action::Hold(self.after_dot.clone(), Box::new(fate))
                 }
                 // Those before, and those that were past their RCPT already.
@@ -65,7 +73,9 @@ async fn ten_kills_lose_nothing_and_leave_only_the_unknowns_that_are_unknown() {
         within(life.before_content.arrived(open)).await;
         // Everything that was answered is written down, so that what is open is exactly what the server holds.
         until("all answers are written", async || {
-            let written = workshop.count("select count(*) from message where outcome = 'accepted'").await;
+            let written = workshop
+                .count("select count(*) from message where outcome = 'accepted'")
+                .await;
             (written == workshop.acknowledged() as i64).then_some(())
         })
         .await;
@@ -81,7 +91,10 @@ async fn ten_kills_lose_nothing_and_leave_only_the_unknowns_that_are_unknown() {
     assert!(daemon.leave().await.success());
 
     let findings = workshop.judge().await;
-    assert!(findings.is_clean() && findings.needlessly_uncertain.is_empty(), "{findings:?}");
+    assert!(
+        findings.is_clean() && findings.needlessly_uncertain.is_empty(),
+        "{findings:?}"
+    );
     let told = workshop.told().await;
     assert_eq!(told.len(), MESSAGES as usize, "none lost");
     let uncertain: BTreeSet<String> = told
@@ -98,11 +111,23 @@ async fn ten_kills_lose_nothing_and_leave_only_the_unknowns_that_are_unknown() {
         .collect();
     assert_eq!(unheard.len() as u64, KILLS * UNANSWERED);
     assert_eq!(uncertain, unheard);
-    let states: Vec<(String, i64)> = sqlx::query_as("select state, count(*) from touch group by state order by state")
-        .fetch_all(&workshop.db.pool)
-        .await
-        .unwrap();
+    let states: Vec<(String, i64)> =
+        sqlx::query_as("select state, count(*) from touch group by state order by state")
+            .fetch_all(&workshop.db.pool)
+            .await
+            .unwrap();
     let unknown = (KILLS * UNANSWERED) as i64;
-    assert_eq!(states, [("sent".to_owned(), i64::from(MESSAGES) - unknown), ("uncertain".to_owned(), unknown)]);
-    assert_eq!(workshop.count("select count(*) from daemon where ended_at is null").await, 0);
+    assert_eq!(
+        states,
+        [
+            ("sent".to_owned(), i64::from(MESSAGES) - unknown),
+            ("uncertain".to_owned(), unknown)
+        ]
+    );
+    assert_eq!(
+        workshop
+            .count("select count(*) from daemon where ended_at is null")
+            .await,
+        0
+    );
 }

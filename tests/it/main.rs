@@ -11,6 +11,7 @@ mod cli;
 mod crash;
 mod crossing;
 mod digest;
+mod docs;
 mod flow;
 mod forecast;
 mod harness;

@@ -55,12 +55,26 @@ impl Workshop {
     /// Cadences of one mail each are in force, put there by `kith apply`.
     pub async fn open(cadences: &[&str]) -> Self {
         let db = TestDb::new().await;
-        let server = SmtpSandbox::start(SmtpSandboxOptions { keep_bytes: false, ..Default::default() }).await.unwrap();
+        let server = SmtpSandbox::start(SmtpSandboxOptions {
+            keep_bytes: false,
+            ..Default::default()
+        })
+        .await
+        .unwrap();
         let cadences: Vec<_> = cadences.iter().map(|name| one_mail(name)).collect();
         let files = Files::write(&live(server.addr.port()), &cadences);
-        let workshop = Self { db, server, files, rooms: tempfile::tempdir().unwrap() };
+        let workshop = Self {
+            db,
+            server,
+            files,
+            rooms: tempfile::tempdir().unwrap(),
+        };
         let applied = workshop.command("apply").arg("apply").output().unwrap();
-        assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+        assert!(
+            applied.status.success(),
+            "{}",
+            String::from_utf8_lossy(&applied.stderr)
+        );
         workshop
     }
 
@@ -94,7 +108,10 @@ impl Workshop {
     /// People, each with one mail of `first` due now.
     pub async fn due(&self, people: i32) {
         settle(&self.db.pool, people, 1).await;
-        assert_eq!(enroll(&self.db.pool, "first", Utc::now(), "true").await, people as u64);
+        assert_eq!(
+            enroll(&self.db.pool, "first", Utc::now(), "true").await,
+            people as u64
+        );
     }
 
     /// One number out of the database.
@@ -119,7 +136,9 @@ impl Workshop {
     /// How many mails the server took and said so.
     pub fn acknowledged(&self) -> usize {
         let log = self.server.log();
-        log.iter().filter(|r| r.stored && r.reply_delivered && r.reply.starts_with('2')).count()
+        log.iter()
+            .filter(|r| r.stored && r.reply_delivered && r.reply.starts_with('2'))
+            .count()
     }
 
     /// What the database says about every message, by Message-ID.
@@ -200,7 +219,11 @@ impl Drop for Daemon {
         if std::thread::panicking() {
             let text = std::fs::read_to_string(&self.log).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
-            eprintln!("{}:\n{}", self.log.display(), lines[lines.len().saturating_sub(40)..].join("\n"));
+            eprintln!(
+                "{}:\n{}",
+                self.log.display(),
+                lines[lines.len().saturating_sub(40)..].join("\n")
+            );
         }
     }
 }

@@ -54,8 +54,11 @@ impl Stage {
             settings: Vec::new(),
         })
         .await?;
-        let database =
-            if args.exit { format!("{DATABASE}_{}", std::process::id()) } else { DATABASE.to_owned() };
+        let database = if args.exit {
+            format!("{DATABASE}_{}", std::process::id())
+        } else {
+            DATABASE.to_owned()
+        };
         let options = embedded.connect_options();
         let maintenance = store::connect(options.clone().database("postgres"), 1).await?;
         let mut conn = maintenance.acquire().await?;
@@ -83,10 +86,21 @@ impl Stage {
         let app = app::build(
             pool,
             settings,
-            Options { clock: Clock::manual(begin), ids, journal: None, roles: vec!["all".to_owned()] },
+            Options {
+                clock: Clock::manual(begin),
+                ids,
+                journal: None,
+                roles: vec!["all".to_owned()],
+            },
         )
         .await?;
-        Ok(Self { app, begin, options, embedded, database })
+        Ok(Self {
+            app,
+            begin,
+            options,
+            embedded,
+            database,
+        })
     }
 
     /// Open leads by grade, now.
@@ -144,7 +158,12 @@ async fn load_sample(pool: &PgPool, args: &DemoArgs, settings: &Settings, now: D
             .into_iter()
             .find(|kind| kind.as_str() == name)
             .with_context(|| format!("the sample file {name}"))?;
-        let order = ImportOrder { kind, path, source: "sample".to_owned(), dry_run: false };
+        let order = ImportOrder {
+            kind,
+            path,
+            source: "sample".to_owned(),
+            dry_run: false,
+        };
         match import::import(&deps, &order, imported_at, |_| {}).await? {
             Imported::Done(report) if report.refused == 0 => {}
             Imported::Done(report) => bail!("{} rows of the sample file {name} were refused", report.refused),

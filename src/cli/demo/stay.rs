@@ -31,8 +31,15 @@ impl Doors {
     /// Takes the ports.
     pub async fn open(context: &Context) -> Result<Self> {
         let listen = &context.settings.listen;
-        let bind = async |address| TcpListener::bind(address).await.with_context(|| format!("listening on {address}"));
-        Ok(Self { public: bind(listen.public).await?, admin: bind(listen.admin).await? })
+        let bind = async |address| {
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("listening on {address}"))
+        };
+        Ok(Self {
+            public: bind(listen.public).await?,
+            admin: bind(listen.admin).await?,
+        })
     }
 }
 
@@ -44,13 +51,23 @@ pub async fn stay(stage: Stage, mut simulation: Simulation, doors: Doors) -> Res
     let at = doors.admin.local_addr()?;
     let pages = web::WebState::new(deps.clone(), Some(crate::cli::trace::metrics()?));
     let servers = [
-        tokio::spawn(web::serve(doors.public, web::public_router(pages.clone()), stop.clone())),
+        tokio::spawn(web::serve(
+            doors.public,
+            web::public_router(pages.clone()),
+            stop.clone(),
+        )),
         tokio::spawn(web::serve(doors.admin, web::admin_router(pages), stop.clone())),
     ];
     let link = web::login_link(&deps, "operator", TimeDelta::hours(12)).await?;
     println!("\n  The page is up: http://{at}{link}");
-    println!("  To ask on the command line: export DATABASE_URL='{}'", stage.options.to_url_lossy());
-    println!("  The clock stands still at {}. `kith demo --advance 7d` moves it. Ctrl-C ends the demo.", deps.clock.now().format("%Y-%m-%d %H:%M"));
+    println!(
+        "  To ask on the command line: export DATABASE_URL='{}'",
+        stage.options.to_url_lossy()
+    );
+    println!(
+        "  The clock stands still at {}. `kith demo --advance 7d` moves it. Ctrl-C ends the demo.",
+        deps.clock.now().format("%Y-%m-%d %H:%M")
+    );
     while !stop.is_cancelled() {
         let now = deps.clock.now();
         let target = {
@@ -94,7 +111,9 @@ pub async fn advance(context: &Context, by: Span) -> Result<ExitCode> {
         .context("no demo is up: `kith demo` starts one")?;
     let mut conn = pool.acquire().await?;
     let control = control::read(&mut conn).await?;
-    let Some(now) = control.simulated_now else { bail!("no demo is up: `kith demo` starts one") };
+    let Some(now) = control.simulated_now else {
+        bail!("no demo is up: `kith demo` starts one")
+    };
     let target = now + length;
     control::ask_simulated(&mut conn, Some(target)).await?;
     loop {

@@ -62,7 +62,7 @@ async fn write(conn: &mut PgConnection, mut writer: Writer, now: DateTime<Utc>) 
         let mut lines = 0;
         let mut stream = rows::rows(conn, table).await?;
         while let Some(chunk) = stream.try_next().await? {
-            lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
+            lines += (chunk.split(|byte| *byte == b'\n').count() - 1) as u64;
             writer.rows(&chunk)?;
         }
         writer.end_of_table(lines)?;
@@ -198,9 +198,9 @@ fn in_order(mut tables: Vec<Table>) -> Vec<Table> {
         let mut waiting = Vec::new();
         for (table, ready) in tables.into_iter().zip(ready) {
             if ready || stuck {
-                ordered.push(table)
+                ordered.push(table);
             } else {
-                waiting.push(table)
+                waiting.push(table);
             }
         }
         tables = waiting;

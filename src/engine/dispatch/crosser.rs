@@ -44,7 +44,10 @@ impl Crosser {
         Ticket {
             crosser: self.clone(),
             owner: touch.owner(),
-            member: Member { touch_id: touch.id(), charges },
+            member: Member {
+                touch_id: touch.id(),
+                charges,
+            },
         }
     }
 }

@@ -64,16 +64,13 @@ async fn serve(deps: Arc<Deps>, mut inbox: mpsc::Receiver<Report>) {
     loop {
         let first = if owed.is_empty() {
             inbox.recv().await
+        } else if let Ok(first) = tokio::time::timeout(OWED_PAUSE, inbox.recv()).await {
+            first
         } else {
-            match tokio::time::timeout(OWED_PAUSE, inbox.recv()).await {
-                Ok(first) => first,
-                Err(_) => {
-                    if write(&deps, &owed).await.is_ok() {
-                        owed.clear();
-                    }
-                    continue;
-                }
+            if write(&deps, &owed).await.is_ok() {
+                owed.clear();
             }
+            continue;
         };
         let Some(first) = first else {
             return;
@@ -85,8 +82,10 @@ async fn serve(deps: Arc<Deps>, mut inbox: mpsc::Receiver<Report>) {
                 Ok(None) | Err(_) => break,
             }
         }
-        let (ended, written): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|report| (report.ended, report.written)).unzip();
+        let (ended, written): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .map(|report| (report.ended, report.written))
+            .unzip();
         settle(&deps, ended, &mut owed).await;
         for done in written {
             let _ = done.send(());

@@ -62,8 +62,11 @@ impl Dispatcher {
         }
         let limit = BATCH.min(room);
         let claimed = {
-            let mut conn = self.deps.pool.acquire().await?;
-            queue::claim(&mut conn, self.deps.incarnation(), now, limit).await?
+            let mut tx = self.deps.pool.begin().await?;
+            queue::without_waiting(&mut tx).await?;
+            let claimed = queue::claim(&mut tx, self.deps.incarnation(), now, limit).await?;
+            tx.commit().await?;
+            claimed
         };
         let count = claimed.len();
         let letters = match self.prepare(claimed.clone(), now).await {
@@ -173,11 +176,19 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             }
         }
         // Soon again: the gate then finds out why and for how long.
-        SendOutcome::NotCrossed => {
-            Ended::Again(back(&letter.touch, now + TimeDelta::seconds(30), Reason::Cap, false))
-        }
+        SendOutcome::NotCrossed => Ended::Again(back(
+            &letter.touch,
+            now + TimeDelta::seconds(30),
+            Reason::Cap,
+            false,
+        )),
         SendOutcome::Withdrawn => Ended::Withdrawn(
-            back(&letter.touch, now + TimeDelta::seconds(30), Reason::Deferred, false),
+            back(
+                &letter.touch,
+                now + TimeDelta::seconds(30),
+                Reason::Deferred,
+                false,
+            ),
             letter.touch.message_id,
         ),
     };

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::words::{channel_name, reason_words};
 use crate::domain::assess;
 use crate::domain::evidence::Evidence;
+use crate::domain::factor::Factor;
 use crate::domain::grade::Grade;
 use crate::domain::grading::GradingRules;
 use crate::store::story::{LeadRow, Standing};
@@ -151,9 +152,7 @@ impl LeadHead {
             grade: found.as_ref().map_or(stored, |found| found.grade),
             since: lead.grade_since,
             reason: found.as_ref().map(assess::Assessment::reason).unwrap_or_default(),
-            costs_next: found
-                .and_then(|found| found.costs_next)
-                .map(|factor| factor.as_str()),
+            costs_next: found.and_then(|found| found.costs_next).map(Factor::as_str),
             ended,
         }
     }

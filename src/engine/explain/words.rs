@@ -100,14 +100,16 @@ pub fn told(at: DateTime<Utc>, fact: &Fact, zone: Tz) -> Told {
             step,
             late,
         } => {
-            let mut text = event(event_type, *human, data);
-            if let Some(cadence) = cadence {
-                text += &format!(", on {cadence}/{}", step.as_deref().unwrap_or("?"));
-            }
-            if !matches!(source.as_str(), "kith" | "link" | "public") {
-                text += &format!(" (from {source}{})", if *late { ", told later" } else { "" });
-            }
-            ("event", text + ".")
+            let what = event(event_type, *human, data);
+            let about = cadence.as_ref().map_or(String::new(), |cadence| {
+                format!(", on {cadence}/{}", step.as_deref().unwrap_or("?"))
+            });
+            let origin = match (source.as_str(), late) {
+                ("kith" | "link" | "public", _) => String::new(),
+                (source, true) => format!(" (from {source}, told later)"),
+                (source, false) => format!(" (from {source})"),
+            };
+            ("event", format!("{what}{about}{origin}."))
         }
         Fact::Graded { .. } => ("graded", graded(fact, zone)),
         Fact::Stood { before, after } => ("standing", format!("The customer went from {before} to {after}.")),

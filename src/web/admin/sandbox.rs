@@ -80,7 +80,14 @@ pub async fn list(
     Query(which): Query<Which>,
 ) -> Result<Html<String>, HttpError> {
     let mut conn = state.conn().await?;
-    let rows = sandbox::browse(&mut conn, given(&which.channel), given(&which.to), which.before, MOST).await?;
+    let rows = sandbox::browse(
+        &mut conn,
+        given(&which.channel),
+        given(&which.to),
+        which.before,
+        MOST,
+    )
+    .await?;
     let full = rows.len() == MOST as usize;
     let view = ListView {
         older: rows.last().filter(|_| full).map(|row| row.id),

@@ -23,7 +23,8 @@ async fn each_event_has_its_answer() {
     let site = Site::open().await;
     let ann = site.somebody("en").await;
     let token = site.token("crm").await;
-    let replied = json!({ "id": "r1", "type": "replied", "contact": "ANN@example.com", "data": { "text": "hello" } });
+    let replied =
+        json!({ "id": "r1", "type": "replied", "contact": "ANN@example.com", "data": { "text": "hello" } });
     let one: Value = post(&site, &token, &replied).await.json().await.unwrap();
     assert_eq!(one, json!({ "answers": [{ "id": "r1", "status": "accepted" }] }));
     let many = json!([
@@ -58,7 +59,11 @@ async fn each_event_has_its_answer() {
     assert!(reason.contains("colour"), "{reason}");
     assert_eq!(site.events().await.len(), 2);
     assert_eq!(site.count("select count(*) from event_parked").await, 1);
-    assert_eq!(site.count("select count(*) from event where source = 'api:crm'").await, 2);
+    assert_eq!(
+        site.count("select count(*) from event where source = 'api:crm'")
+            .await,
+        2
+    );
 }
 
 #[tokio::test]
@@ -70,14 +75,33 @@ async fn who_is_unknown_or_sends_too_much_is_refused_as_a_whole() {
     let url = format!("{}/v1/events", site.admin);
     let without = site.http.post(&url).json(&note(0)).send().await.unwrap();
     assert_eq!(code(without).await, (401, "unauthorized".into()));
-    assert_eq!(code(post(&site, "wrong", &note(0)).await).await, (401, "unauthorized".into()));
-    let broken = site.http.post(&url).bearer_auth(&token).body("{").send().await.unwrap();
+    assert_eq!(
+        code(post(&site, "wrong", &note(0)).await).await,
+        (401, "unauthorized".into())
+    );
+    let broken = site
+        .http
+        .post(&url)
+        .bearer_auth(&token)
+        .body("{")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(code(broken).await, (400, "bad_request".into()));
-    assert_eq!(code(post(&site, &token, &json!("x")).await).await, (400, "bad_request".into()));
+    assert_eq!(
+        code(post(&site, &token, &json!("x")).await).await,
+        (400, "bad_request".into())
+    );
     let many: Vec<Value> = (0..1001).map(note).collect();
-    assert_eq!(code(post(&site, &token, &json!(many)).await).await, (413, "too_large".into()));
+    assert_eq!(
+        code(post(&site, &token, &json!(many)).await).await,
+        (413, "too_large".into())
+    );
     let fat = json!({ "id": "f", "type": "note", "contact": "a", "data": { "text": "x".repeat(3 << 20) } });
-    assert_eq!(code(post(&site, &token, &fat).await).await, (413, "too_large".into()));
+    assert_eq!(
+        code(post(&site, &token, &fat).await).await,
+        (413, "too_large".into())
+    );
     assert!(site.events().await.is_empty());
     let most = json!(many[..1000]);
     assert_eq!(post(&site, &token, &most).await.status(), 200);

@@ -23,7 +23,10 @@ async fn machines_change_nothing_but_machine_events() {
     let expires = u64::try_from((start() + TimeDelta::days(9)).timestamp()).unwrap();
     let links = [
         format!("/o/{}.gif", site.sign(Purpose::Open, ann.mail, 0)),
-        format!("/c/{}", site.sign(Purpose::Click, ann.mail, ann.link.unsigned_abs())),
+        format!(
+            "/c/{}",
+            site.sign(Purpose::Click, ann.mail, ann.link.unsigned_abs())
+        ),
         format!("/u/{}", site.sign(Purpose::Unsubscribe, ann.mail, 0)),
         format!("/u/{}", site.sign(Purpose::Unsubscribe, ann.text, 0)),
         format!("/t/{}", site.sign(Purpose::Task, ann.task, expires)),
@@ -37,12 +40,18 @@ async fn machines_change_nothing_but_machine_events() {
         ("GET", "X-Moz", "prefetch"),
     ];
     for path in &links {
-        let mut requests: Vec<_> =
-            ways.iter().map(|(method, name, value)| site.person(method, path).header(*name, *value)).collect();
+        let mut requests: Vec<_> = ways
+            .iter()
+            .map(|(method, name, value)| site.person(method, path).header(*name, *value))
+            .collect();
         // Programs without a name, and with one.
         let url = format!("{}{path}", site.public);
         requests.push(site.http.get(&url));
-        requests.push(site.http.get(&url).header("User-Agent", "Mozilla/5.0 (compatible; SomeScanner/1.0)"));
+        requests.push(
+            site.http
+                .get(&url)
+                .header("User-Agent", "Mozilla/5.0 (compatible; SomeScanner/1.0)"),
+        );
         for request in requests {
             let status = request.send().await.unwrap().status();
             assert!(status.is_success() || status == 302, "{path}: {status}");
@@ -61,7 +70,10 @@ async fn machines_change_nothing_but_machine_events() {
 async fn the_public_listener_has_none_of_the_admin_paths() {
     let site = Site::open().await;
     let paths = web::admin_paths();
-    assert!(paths.len() > 15 && paths.contains(&"/") && paths.contains(&"/v1/events"), "{paths:?}");
+    assert!(
+        paths.len() > 15 && paths.contains(&"/") && paths.contains(&"/v1/events"),
+        "{paths:?}"
+    );
     for path in paths {
         let filled = path
             .replace("{id}", "0197c7e0-0000-7000-8000-000000000000")

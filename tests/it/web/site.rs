@@ -50,7 +50,6 @@ pub struct Site {
 /// One person with a lead, a mail and a text message sent to him, and a task about him.
 pub struct Person {
     pub contact: Uuid,
-    pub lead: Uuid,
     pub mail: Uuid,
     pub text: Uuid,
     pub task: Uuid,
@@ -69,20 +68,28 @@ impl Site {
         let ids = IdSource::Random;
         let mut conn = db.pool.acquire().await.unwrap();
         let rules = checked(files.path()).unwrap();
-        apply::apply(&mut conn, &rules, &[], "test", start(), &ids).await.unwrap();
+        apply::apply(&mut conn, &rules, &[], "test", start(), &ids)
+            .await
+            .unwrap();
         drop(conn);
         let secrets = tempfile::tempdir().unwrap();
         let file = secrets.path().join("token");
         std::fs::write(&file, TWILIO_TOKEN).unwrap();
         let mut settings = Settings::defaults().unwrap();
-        settings.listen.public_url = PUBLIC_URL.to_owned();
+        PUBLIC_URL.clone_into(&mut settings.listen.public_url);
         let sender = format!(
             "name = \"twilio\"\nchannel = \"sms\"\n\
-             twilio = {{ account_sid = \"AC1\", auth_token = {{ file = {file:?} }}, from = \"+15550100\" }}"
+             twilio = {{ account_sid = \"AC1\", auth_token = {{ file = \"{}\" }}, from = \"+15550100\" }}",
+            file.display()
         );
         settings.senders.push(toml::from_str(&sender).unwrap());
         let clock = Clock::manual(start());
-        let options = Options { clock, ids, journal: None, roles: vec!["all".into()] };
+        let options = Options {
+            clock,
+            ids,
+            journal: None,
+            roles: vec!["all".into()],
+        };
         let app = app::build(db.pool.clone(), settings, options).await.unwrap();
         Self::serve(db, app, secrets).await
     }
@@ -92,8 +99,19 @@ impl Site {
         let state = WebState::new(app.deps.clone(), None);
         let public = listen(web::public_router(state.clone()), &stop).await;
         let admin = listen(web::admin_router(state), &stop).await;
-        let http = Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { app, http, public, admin, _secrets: secrets, _stop: stop.drop_guard(), db }
+        let http = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self {
+            app,
+            http,
+            public,
+            admin,
+            _secrets: secrets,
+            _stop: stop.drop_guard(),
+            db,
+        }
     }
 
     pub fn deps(&self) -> &Arc<Deps> {
@@ -103,19 +121,30 @@ impl Site {
     /// A request to the public listener by a person's browser.
     pub fn person(&self, method: &str, path: &str) -> RequestBuilder {
         let method = method.parse().unwrap();
-        self.http.request(method, format!("{}{path}", self.public)).header(USER_AGENT, BROWSER)
+        self.http
+            .request(method, format!("{}{path}", self.public))
+            .header(USER_AGENT, BROWSER)
     }
 
     /// A request to the admin listener, from its own page, with a session.
     pub fn colleague(&self, session: &str, method: &str, path: &str) -> RequestBuilder {
-        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.admin));
+        let request = self
+            .http
+            .request(method.parse().unwrap(), format!("{}{path}", self.admin));
         request.header(COOKIE, session).header(ORIGIN, &self.admin)
     }
 
     /// A session in a role, by a one-time link.
     pub async fn session(&self, role: Role) -> String {
-        let path = web::login_link(self.deps(), role.as_str(), TimeDelta::hours(1)).await.unwrap();
-        let response = self.http.get(format!("{}{path}", self.admin)).send().await.unwrap();
+        let path = web::login_link(self.deps(), role.as_str(), TimeDelta::hours(1))
+            .await
+            .unwrap();
+        let response = self
+            .http
+            .get(format!("{}{path}", self.admin))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), 303);
         session_of(&response)
     }
@@ -124,7 +153,10 @@ impl Site {
     pub async fn token(&self, name: &str) -> String {
         let mut conn = self.db.pool.acquire().await.unwrap();
         let id = self.deps().ids.next(start());
-        access::create_token(&mut conn, id, name, start()).await.unwrap().unwrap()
+        access::create_token(&mut conn, id, name, start())
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     pub fn sign(&self, purpose: Purpose, id: Uuid, number: u64) -> String {
@@ -227,7 +259,13 @@ impl Site {
         .fetch_one(pool)
         .await
         .unwrap();
-        Person { contact, lead, mail, text, task, link }
+        Person {
+            contact,
+            mail,
+            text,
+            task,
+            link,
+        }
     }
 }
 
@@ -241,7 +279,10 @@ async fn listen(router: axum::Router, stop: &CancellationToken) -> String {
 /// The session cookie that a response sets, as it is sent back.
 pub fn session_of(response: &Response) -> String {
     let cookie = response.headers()[SET_COOKIE].to_str().unwrap();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+        "{cookie}"
+    );
     assert_eq!(response.headers()[LOCATION], "/");
     cookie.split(';').next().unwrap().to_owned()
 }

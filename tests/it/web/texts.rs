@@ -9,21 +9,39 @@ use ring::hmac;
 use super::site::{PHONE, PUBLIC_URL, Site, TWILIO_TOKEN};
 
 async fn text(site: &Site, token: &str, sid: &str, from: &str, body: &str) -> Response {
-    let mut form = vec![("MessageSid", sid), ("From", from), ("To", "+15550100"), ("Body", body)];
+    let mut form = vec![
+        ("MessageSid", sid),
+        ("From", from),
+        ("To", "+15550100"),
+        ("Body", body),
+    ];
     form.sort_unstable();
     let joined: String = form.iter().flat_map(|(key, value)| [*key, *value]).collect();
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.as_bytes());
-    let signature = STANDARD.encode(hmac::sign(&key, format!("{PUBLIC_URL}/sms/twilio{joined}").as_bytes()));
+    let signature = STANDARD.encode(hmac::sign(
+        &key,
+        format!("{PUBLIC_URL}/sms/twilio{joined}").as_bytes(),
+    ));
     let request = site.http.post(format!("{}/sms/twilio", site.public)).form(&form);
-    request.header("X-Twilio-Signature", signature).send().await.unwrap()
+    request
+        .header("X-Twilio-Signature", signature)
+        .send()
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn only_what_the_provider_signed_is_taken() {
     let site = Site::open().await;
     site.somebody("zh-CN").await;
-    assert_eq!(text(&site, "a wrong token", "SM1", PHONE, "STOP").await.status(), 403);
-    let unsigned = site.http.post(format!("{}/sms/twilio", site.public)).form(&[("From", PHONE), ("Body", "STOP")]);
+    assert_eq!(
+        text(&site, "a wrong token", "SM1", PHONE, "STOP").await.status(),
+        403
+    );
+    let unsigned = site
+        .http
+        .post(format!("{}/sms/twilio", site.public))
+        .form(&[("From", PHONE), ("Body", "STOP")]);
     assert_eq!(unsigned.send().await.unwrap().status(), 403);
     assert_eq!(site.count("select count(*) from suppression").await, 0);
 }
@@ -53,7 +71,11 @@ async fn stop_start_help_and_replies() {
         said("SM-reply", "Please call me tomorrow").await;
     }
     let events = site.events().await;
-    assert_eq!(events.len(), before + 1, "the provider's second try is the same message");
+    assert_eq!(
+        events.len(),
+        before + 1,
+        "the provider's second try is the same message"
+    );
     assert!(events.last().unwrap().starts_with("replied true"), "{events:?}");
 }
 
@@ -62,6 +84,10 @@ async fn a_stop_from_a_number_that_nobody_has_holds_for_the_number() {
     let site = Site::open().await;
     let response = text(&site, TWILIO_TOKEN, "SM9", "+14155552671", "stop").await;
     assert_eq!(response.status(), 200);
-    assert_eq!(site.count("select count(*) from suppression where channel = 'sms'").await, 1);
+    assert_eq!(
+        site.count("select count(*) from suppression where channel = 'sms'")
+            .await,
+        1
+    );
     assert_eq!(site.count("select count(*) from event_parked").await, 1);
 }
