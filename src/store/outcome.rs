@@ -15,6 +15,10 @@ pub struct MessageRow {
     pub touch_id: Uuid,
     /// Message id.
     pub id: Uuid,
+    /// The daemon that claimed it for the attempt.
+    pub daemon_id: Uuid,
+    /// The epoch it was claimed in.
+    pub epoch: i64,
     /// Template by name.
     pub template: String,
     /// Version of the template.
@@ -67,12 +71,15 @@ pub async fn finish(conn: &mut PgConnection, rows: &[MessageRow]) -> Result<Vec<
         with r as (
             select r.*, s.state
             from jsonb_to_recordset($1::jsonb) as r (
-                touch_id uuid, id uuid, template text, template_version_id uuid, locale text, sender text, address text,
+                touch_id uuid, id uuid, daemon_id uuid, epoch bigint, template text, template_version_id uuid, locale text, sender text, address text,
                 subject text, segments smallint, encoding text, vars jsonb, hash text, outcome text, reply text,
                 done_at timestamptz)
             join unnest($2::uuid[], $3::text[]) as s (touch_id, state) using (touch_id)
         ), gone as (
-            delete from queue q using r where q.touch_id = r.touch_id and q.message_id = r.id
+            delete from queue q using r
+            where q.touch_id = r.touch_id and q.message_id = r.id
+              -- Accepted is accepted, whoever has the work now. Any other end is that of one's own attempt only.
+              and (r.outcome = 'accepted' or q.daemon_id = r.daemon_id and q.epoch = r.epoch)
             returning q.touch_id, q.shard, q.contact_id, q.account_id, q.lead_id, q.channel, q.class, q.cadence,
                       q.step_key, q.tries, q.crossing_at
         ), settled as (

@@ -530,6 +530,8 @@ async fn outcomes_are_monotone_however_often_and_late_they_come() {
     let row = |n: usize, outcome: &str| MessageRow {
         touch_id: touches[n],
         id: ids[n],
+        daemon_id: Uuid::nil(),
+        epoch: 1,
         template: "note".to_owned(),
         template_version_id: None,
         locale: "en".to_owned(),

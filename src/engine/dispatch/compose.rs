@@ -172,6 +172,8 @@ fn draft(
     let mut row = MessageRow {
         touch_id: touch.id(),
         id: touch.message_id,
+        daemon_id: touch.owner().id,
+        epoch: touch.owner().epoch,
         template: step.template.clone(),
         template_version_id: Some(version),
         locale,
