@@ -86,12 +86,17 @@ pub fn next_schedule(deps: &Deps, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 async fn by_audience(deps: &Deps, conn: &mut PgConnection, door: &Door<'_>, now: DateTime<Utc>) -> Result<u64> {
     let Some(condition) = &door.cadence.entry.audience else { return Ok(0) };
     let (mut made, mut after): (u64, Option<Member>) = (0, None);
+    let mut grown_at = u64::from(CHUNK);
     loop {
         let zone = deps.company_zone();
         let members =
             audience::members(conn, condition, door.cadence.subject, now, zone, after.as_ref(), CHUNK).await?;
         let arrivals = members.iter().map(|member| Arrival { member: *member, key: None, base: now }).collect();
         made += admit(deps, conn, door, arrivals, now).await?;
+        if made >= grown_at {
+            enrollment::grown(conn).await?;
+            grown_at = made * 4;
+        }
         match members.last() {
             Some(last) if members.len() == CHUNK as usize => after = Some(*last),
             _ => return Ok(made),
