@@ -100,8 +100,8 @@ pub struct Standing<'a> {
     pub step: &'a str,
     /// When the first of them is due.
     pub first_at: DateTime<Utc>,
-    /// Over how many seconds the others follow; 0 = all at once.
-    pub over_secs: i64,
+    /// Over how many days after it the others follow, at the same time of day; 0 = all at once.
+    pub over_days: i32,
 }
 
 /// Enrolls the people `from..=to`, each for their lead.
@@ -111,7 +111,7 @@ pub async fn enroll(conn: &mut PgConnection, from: i64, to: i64, at: Standing<'_
         insert into enrollment (id, shard, contact_id, account_id, lead_id, cadence, cadence_version_id, entry_key, state,
                                 cursor, next_at, entered_at, entry_reason)
         select ('01900000-0000-7002-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n % 1024, person, person, lead, $3, $4, lead::text,
-               'active', $5, $6::timestamptz + make_interval(secs => (n * 7919) % ($7::bigint + 1)), $6, 'grade'
+               'active', $5, $6::timestamptz + make_interval(days => (n % ($7::int + 1))::int), $6, 'grade'
         from generate_series($1::bigint, $2::bigint) as n,
              lateral (
                  select ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid as person,
@@ -124,7 +124,7 @@ pub async fn enroll(conn: &mut PgConnection, from: i64, to: i64, at: Standing<'_
         at.version,
         at.step,
         at.first_at,
-        at.over_secs,
+        at.over_days,
     )
     .execute(conn)
     .await?;

@@ -69,7 +69,7 @@ async fn measure(args: &DeliverArgs, context: &Context, ground: &Ground) -> Resu
     let at = |run: i64| ground.begin + TimeDelta::minutes(run);
     for run in 0..3 {
         ground
-            .enroll(&deps, run * n + 1..=(run + 1) * n, at(run), TimeDelta::zero())
+            .enroll(&deps, run * n + 1..=(run + 1) * n, at(run), 0)
             .await?;
     }
     ground
@@ -77,7 +77,7 @@ async fn measure(args: &DeliverArgs, context: &Context, ground: &Ground) -> Resu
             &deps,
             3 * n + 1..=args.contacts,
             ground.begin + TimeDelta::days(1),
-            TimeDelta::days(20),
+            20,
         )
         .await?;
     ground.settle().await?;
@@ -121,7 +121,7 @@ async fn measure(args: &DeliverArgs, context: &Context, ground: &Ground) -> Resu
         "waits",
         Target::Exactly(0.0),
     );
-    sheet.note("the forecast, while mails went out and after", forecast, "s");
+    sheet.note("the forecast ran beside for", forecast, "s");
     Ok(sheet)
 }
 
@@ -167,10 +167,7 @@ impl Course {
         let mut while_it_ran = None;
         if let Some(forecast) = forecast {
             tokio::select! {
-                sent = &mut sending => {
-                    sent?;
-                    while_it_ran = Some(rate(*taken.borrow()));
-                }
+                sent = &mut sending => sent?,
                 ended = forecast.wait() => {
                     ensure!(ended?.success(), "the forecast failed");
                     while_it_ran = Some(rate(*taken.borrow()));
@@ -180,12 +177,13 @@ impl Course {
         } else {
             sending.await?;
         }
+        let rate = while_it_ran.unwrap_or_else(|| rate(*taken.borrow()));
         let sent = *taken.borrow() - first;
         ensure!(sent == n.unsigned_abs(), "{sent} of {n} mails were handed over");
-        Ok(while_it_ran.unwrap_or_else(|| rate(*taken.borrow())))
+        Ok(rate)
     }
 
-    /// A run beside `kith plan` in a process of its own. Returns how long that took, the rate, and who waited.
+    /// A run beside `kith plan` in a process of its own. Returns how long the two ran side by side, the rate, and who waited.
     async fn beside(
         &mut self,
         args: &DeliverArgs,
@@ -206,8 +204,8 @@ impl Course {
         }
         let watching = tokio::spawn(watch(ground.pool.clone()));
         let rate = self.run(args.messages, at, Some(&mut forecast)).await?;
-        ensure!(forecast.wait().await?.success(), "the forecast failed");
         let took = started.elapsed().as_secs_f64();
+        forecast.kill().await?;
         Ok((took, rate, watching.await??))
     }
 }

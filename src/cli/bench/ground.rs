@@ -49,6 +49,10 @@ impl Ground {
         let mut conn = pool.acquire().await?;
         control::simulated(&mut conn, Some(begin)).await?;
         drop(conn);
+        // A session tells of the rows it has written when it ends, or much later.
+        while let Some(idle) = pool.try_acquire() {
+            idle.close().await?;
+        }
         Ok(Self {
             pool,
             begin,
@@ -86,13 +90,13 @@ impl Ground {
         Ok(())
     }
 
-    /// Enrolls the people `from..=to` in a step of `b-to-a`, the first at an instant and the others spread after it.
+    /// Enrolls the people `from..=to` in a step of `b-to-a`, the first at an instant and the others over so many days after it.
     pub async fn enroll(
         &self,
         deps: &Deps,
         people: std::ops::RangeInclusive<i64>,
         first_at: DateTime<Utc>,
-        spread: TimeDelta,
+        over_days: i32,
     ) -> Result<()> {
         let (cadence, step) = ("b-to-a", "value");
         let version: Uuid = deps
@@ -108,7 +112,7 @@ impl Ground {
             version,
             step,
             first_at,
-            over_secs: spread.num_seconds(),
+            over_days,
         };
         let mut conn = self.pool.acquire().await?;
         bench::enroll(&mut conn, *people.start(), *people.end(), at).await?;
