@@ -394,6 +394,7 @@ create table message (
 create table message_rest partition of message default;
 create index message_contact on message (contact_id);
 create index message_done on message (done_at);
+create index message_uncertain on message (class, done_at) where outcome = 'uncertain';
 
 create table message_body (
     message_id uuid primary key,

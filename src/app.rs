@@ -14,8 +14,8 @@ use crate::config::{Mode, Settings};
 use crate::domain::id::IdSource;
 use crate::domain::token::TokenKey;
 use crate::engine::journal::Journal;
-use crate::engine::rules::Rules;
 use crate::engine::links::LinkDesk;
+use crate::engine::rules::Rules;
 use crate::engine::{Channels, Deps, Parts};
 use crate::store::{control, daemon, partition};
 
@@ -50,9 +50,13 @@ pub async fn build(pool: PgPool, settings: Settings, options: Options) -> Result
     let mut conn = pool.acquire().await?;
     partition::ensure(&mut conn, now).await?;
     let control = control::read(&mut conn).await?;
-    let rules = Rules::load(&mut conn).await.context("loading the rules in force")?;
+    let rules = Rules::load(&mut conn)
+        .await
+        .context("loading the rules in force")?;
     let id = options.ids.next(now);
-    let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
+    let host = nix::unistd::gethostname()
+        .map(|h| h.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
     let version = env!("CARGO_PKG_VERSION");
     let incarnation = daemon::register(&mut conn, id, &host, pid, &options.roles, version).await?;

@@ -71,7 +71,14 @@ impl Simulation {
     pub fn new(deps: Arc<Deps>, seed: u64) -> Self {
         let seen_since = deps.clock.now();
         let dispatcher = Dispatcher::new(deps.clone());
-        Self { deps, dispatcher, seed, to_come: BTreeMap::new(), seen: BTreeSet::new(), seen_since }
+        Self {
+            deps,
+            dispatcher,
+            seed,
+            to_come: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            seen_since,
+        }
     }
 
     /// Plays until `target`; `tick` is told each instant that was played.
@@ -85,7 +92,11 @@ impl Simulation {
             }
             let act = self.to_come.keys().next().map(|(at, _)| *at);
             let due = next_due(&self.deps, now).await?;
-            let next = [act, due, Some(target)].into_iter().flatten().min().unwrap_or(target);
+            let next = [act, due, Some(target)]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or(target);
             self.deps.clock.set(next.max(now + STEP).min(target))?;
         }
     }
@@ -104,7 +115,9 @@ impl Simulation {
 
     /// What is to happen by `now` happens, in order of time.
     async fn act(&mut self, now: DateTime<Utc>) -> Result<usize> {
-        let later = self.to_come.split_off(&(now + TimeDelta::microseconds(1), String::new()));
+        let later = self
+            .to_come
+            .split_off(&(now + TimeDelta::microseconds(1), String::new()));
         let due = std::mem::replace(&mut self.to_come, later);
         let acted = due.len();
         let mut events = Vec::new();
@@ -139,7 +152,12 @@ impl Simulation {
                 self.seen.clear();
             }
             if self.seen.insert(message.id) {
-                Reader { seed: self.seed, message: &message, to_come: &mut self.to_come }.read();
+                Reader {
+                    seed: self.seed,
+                    message: &message,
+                    to_come: &mut self.to_come,
+                }
+                .read();
             }
         }
         Ok(())
@@ -156,7 +174,16 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn draw(&self, question: &str) -> f64 {
         let m = self.message;
-        chance::draw(self.seed, &[&m.external_id, &m.cadence, &m.step_key, &m.at.date_naive().to_string(), question])
+        chance::draw(
+            self.seed,
+            &[
+                &m.external_id,
+                &m.cadence,
+                &m.step_key,
+                &m.at.date_naive().to_string(),
+                question,
+            ],
+        )
     }
 
     fn happens(&self, question: &str, rate: f64) -> bool {
@@ -171,7 +198,13 @@ impl Reader<'_> {
 
     fn will(&mut self, at: DateTime<Utc>, word: &str, act: Act) {
         let m = self.message;
-        self.to_come.insert((at, format!("{}:{}:{}:{word}", m.external_id, m.cadence, m.step_key)), act);
+        self.to_come.insert(
+            (
+                at,
+                format!("{}:{}:{}:{word}", m.external_id, m.cadence, m.step_key),
+            ),
+            act,
+        );
     }
 
     fn event(&mut self, at: DateTime<Utc>, kind: &str, human: bool, data: Value) {
@@ -203,10 +236,20 @@ impl Reader<'_> {
             return;
         }
         if self.happens("machine", rates::MACHINE_OPEN) {
-            self.event(self.message.at + TimeDelta::seconds(4), "opened", false, json!({}));
+            self.event(
+                self.message.at + TimeDelta::seconds(4),
+                "opened",
+                false,
+                json!({}),
+            );
         }
         if self.happens("away", rates::AUTO_REPLY) {
-            self.event(self.message.at + TimeDelta::minutes(1), "auto_replied", false, json!({}));
+            self.event(
+                self.message.at + TimeDelta::minutes(1),
+                "auto_replied",
+                false,
+                json!({}),
+            );
         }
         if self.happens("open", rates::OPEN) {
             let opened = self.after("open", TimeDelta::minutes(5), TimeDelta::hours(30));
@@ -214,10 +257,20 @@ impl Reader<'_> {
             if !self.message.tags.is_empty() && self.happens("click", rates::CLICK) {
                 let pick = (self.draw("link") * self.message.tags.len() as f64) as usize;
                 let tag = self.message.tags[pick.min(self.message.tags.len() - 1)].clone();
-                self.event(opened + TimeDelta::minutes(2), "clicked", true, json!({ "tag": tag }));
+                self.event(
+                    opened + TimeDelta::minutes(2),
+                    "clicked",
+                    true,
+                    json!({ "tag": tag }),
+                );
             }
             if self.happens("opt-out", rates::OPT_OUT) {
-                self.event(opened + TimeDelta::minutes(3), "opted_out", true, json!({ "channel": "email" }));
+                self.event(
+                    opened + TimeDelta::minutes(3),
+                    "opted_out",
+                    true,
+                    json!({ "channel": "email" }),
+                );
             } else if self.happens("spam", rates::SPAM) {
                 self.event(opened + TimeDelta::minutes(3), "spam_report", true, json!({}));
             }
@@ -271,7 +324,12 @@ impl Reader<'_> {
         if self.happens("buy", rate) {
             let at = self.after("buy", TimeDelta::days(1), TimeDelta::days(9));
             let amount = 2000 + (self.draw("amount") * 48_000.0) as i64;
-            self.event(at, "purchase", true, json!({ "amount": amount.to_string(), "product": "follow-up order" }));
+            self.event(
+                at,
+                "purchase",
+                true,
+                json!({ "amount": amount.to_string(), "product": "follow-up order" }),
+            );
         }
     }
 

@@ -46,7 +46,10 @@ impl Sink for Inbox {
             channel: "email",
             sender: mail.mail_from,
             recipient: mail.rcpt.into_iter().next().unwrap_or_default(),
-            message_id: mail.message_id.split_once('@').and_then(|(id, _)| Uuid::try_parse(id).ok()),
+            message_id: mail
+                .message_id
+                .split_once('@')
+                .and_then(|(id, _)| Uuid::try_parse(id).ok()),
             subject,
             raw: mail.bytes.to_vec(),
         })

@@ -39,9 +39,12 @@ impl Sandbox {
         })
         .await
         .context("starting the sandbox's SMTP server")?;
-        let sms = SmsSandbox::start(SmsSandboxOptions { sink: Some(inbox), ..SmsSandboxOptions::default() })
-            .await
-            .context("starting the sandbox's SMS gateway")?;
+        let sms = SmsSandbox::start(SmsSandboxOptions {
+            sink: Some(inbox),
+            ..SmsSandboxOptions::default()
+        })
+        .await
+        .context("starting the sandbox's SMS gateway")?;
         Ok(Self { smtp, sms })
     }
 }
@@ -65,8 +68,11 @@ pub fn channels(settings: &Settings, sandbox: Option<&Sandbox>, clock: &Clock) -
     let mail_names: Vec<String> = mail.iter().map(|(name, _)| name.clone()).collect();
     let text_names: Vec<String> = text.iter().map(|(name, _)| name.clone()).collect();
     let smtp: Arc<dyn Channel> = Arc::new(SmtpChannel::new(mail)?);
-    let sms: Arc<dyn Channel> =
-        Arc::new(SmsChannel::new(text, SmsDeadlines::default(), Arc::new(move || clock.now()))?);
+    let sms: Arc<dyn Channel> = Arc::new(SmsChannel::new(
+        text,
+        SmsDeadlines::default(),
+        Arc::new(move || clock.now()),
+    )?);
     names(&mail_names, ChannelKind::Email, &smtp, &mut channels);
     names(&text_names, ChannelKind::Sms, &sms, &mut channels);
     channels.add(ChannelKind::Task, "owner", Arc::new(TaskChannel));
@@ -75,7 +81,11 @@ pub fn channels(settings: &Settings, sandbox: Option<&Sandbox>, clock: &Clock) -
 
 /// The options of a mail sender; with a sandbox, those of the sandbox in its name.
 pub fn smtp_options(email: &EmailSender, sandbox: Option<&Sandbox>) -> Result<SmtpOptions> {
-    let hello = email.from_email.rsplit_once('@').map_or("localhost", |(_, domain)| domain).to_owned();
+    let hello = email
+        .from_email
+        .rsplit_once('@')
+        .map_or("localhost", |(_, domain)| domain)
+        .to_owned();
     let mut options = match sandbox {
         Some(sandbox) => SmtpOptions {
             tls: TlsMode::None,
@@ -136,12 +146,18 @@ fn twilio_options(twilio: &Twilio) -> Result<TwilioOptions> {
 
 fn generic_options(gateway: &HttpGateway) -> Result<GenericSmsOptions> {
     use secrecy::ExposeSecret as _;
-    let secret = gateway.secret.as_ref().map(crate::config::secret::SecretRef::fetch).transpose()?;
+    let secret = gateway
+        .secret
+        .as_ref()
+        .map(crate::config::secret::SecretRef::fetch)
+        .transpose()?;
     // The secret is put in here, so that it never is a variable of a template that could be logged.
     let filled = |text: &str| -> Result<String> {
         match &secret {
             Some(secret) => Ok(text.replace("{{secret}}", secret.expose_secret())),
-            None if text.contains("{{secret}}") => bail!("a gateway's template uses {{{{secret}}}}, but none is set"),
+            None if text.contains("{{secret}}") => {
+                bail!("a gateway's template uses {{{{secret}}}}, but none is set")
+            }
             None => Ok(text.to_owned()),
         }
     };

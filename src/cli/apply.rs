@@ -50,7 +50,9 @@ pub async fn run(args: ApplyArgs, context: &Context) -> Result<ExitCode> {
     let now = opened.now().await?;
     let mut conn = opened.pool.acquire().await?;
     let applied = if args.dry_run {
-        apply::plan(&mut conn, &checked, now).await.map(|diff| (diff, Vec::new()))
+        apply::plan(&mut conn, &checked, now)
+            .await
+            .map(|diff| (diff, Vec::new()))
     } else {
         apply::apply(&mut conn, &checked, &args.moves, &actor(), now, &context.ids)
             .await
@@ -70,7 +72,10 @@ pub async fn run(args: ApplyArgs, context: &Context) -> Result<ExitCode> {
     };
     print!("{diff}");
     for moved in moved {
-        println!("{}: {} live enrollments moved to the newest version", moved.cadence, moved.enrollments);
+        println!(
+            "{}: {} live enrollments moved to the newest version",
+            moved.cadence, moved.enrollments
+        );
         for behind in &moved.left {
             println!(
                 "    stays behind: enrollment {} of contact {} is at `{}`, which is no more",

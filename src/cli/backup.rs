@@ -27,7 +27,10 @@ pub struct BackupArgs {
 /// Writes it.
 pub async fn run(args: BackupArgs, context: &Context) -> Result<ExitCode> {
     if args.file.exists() {
-        return refused(format!("{} exists: a backup is never written over a file", args.file.display()));
+        return refused(format!(
+            "{} exists: a backup is never written over a file",
+            args.file.display()
+        ));
     }
     let opened = context.open().await?;
     let now = opened.now().await?;

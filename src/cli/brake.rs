@@ -53,9 +53,25 @@ pub async fn run(args: BrakeArgs, context: &Context) -> Result<ExitCode> {
         control::bind_live(&mut tx).await?;
     }
     let after = json!({ "on": on, "reason": args.reason, "live": args.live });
-    control::audit(&mut tx, context.ids.next(now), now, &actor(), "brake", "control", Some(&after)).await?;
+    control::audit(
+        &mut tx,
+        context.ids.next(now),
+        now,
+        &actor(),
+        "brake",
+        "control",
+        Some(&after),
+    )
+    .await?;
     tx.commit().await?;
-    println!("{}", if on { "the brake is on: nothing goes out" } else { "the brake is off" });
+    println!(
+        "{}",
+        if on {
+            "the brake is on: nothing goes out"
+        } else {
+            "the brake is off"
+        }
+    );
     opened.close().await?;
     Ok(ExitCode::SUCCESS)
 }

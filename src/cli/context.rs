@@ -70,22 +70,17 @@ impl Context {
     /// Opens the database, whatever its schema: the one that is configured, else the embedded one.
     pub async fn reach(&self) -> Result<Opened> {
         let database = &self.settings.database;
-        let (options, embedded) = match &database.url {
-            Some(url) => {
-                let options: PgConnectOptions = url
-                    .resolve()?
-                    .parse()
-                    .map_err(|error| Refused(format!("the address of the database: {error}")))?;
-                (options, None)
-            }
-            None => {
-                let embedded = postgres::start(EmbeddedOptions {
-                    data_dir: database.data_dir.clone(),
-                    settings: Vec::new(),
-                })
-                .await?;
-                (embedded.connect_options(), Some(embedded))
-            }
+        let (options, embedded): (PgConnectOptions, _) = if let Some(url) = &database.url {
+            let parsed = url.resolve()?.parse();
+            let options = parsed.map_err(|error| Refused(format!("the address of the database: {error}")))?;
+            (options, None)
+        } else {
+            let embedded = postgres::start(EmbeddedOptions {
+                data_dir: database.data_dir.clone(),
+                settings: Vec::new(),
+            })
+            .await?;
+            (embedded.connect_options(), Some(embedded))
         };
         let pool = store::connect(options, database.max_connections)
             .await
@@ -159,10 +154,16 @@ impl Opened {
             ids: context.ids.clone(),
             settings: context.settings.clone(),
             channels,
-            links: LinkDesk::new(TokenKey::new(&control.token_key), &self.settings.listen.public_url),
+            links: LinkDesk::new(
+                TokenKey::new(&control.token_key),
+                &self.settings.listen.public_url,
+            ),
             journal: Journal::none(),
             rules,
-            incarnation: Incarnation { id: Uuid::nil(), epoch: 0 },
+            incarnation: Incarnation {
+                id: Uuid::nil(),
+                epoch: 0,
+            },
         }))
     }
 

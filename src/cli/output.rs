@@ -49,7 +49,12 @@ impl Table {
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_header(self.names())
             .add_rows(&self.rows);
-        for (position, _) in self.columns.iter().enumerate().filter(|(_, name)| name.starts_with('#')) {
+        for (position, _) in self
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| name.starts_with('#'))
+        {
             if let Some(column) = drawn.column_mut(position) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
@@ -78,9 +83,12 @@ pub fn text(format: Format, tables: &[Table], value: &impl Serialize) -> Result<
         Format::Table => {
             let parts: Vec<String> = tables
                 .iter()
-                .map(|table| match table.rows.is_empty() {
-                    true => format!("{}: none\n", table.title),
-                    false => format!("{}\n{}\n", table.title, table.drawn()),
+                .map(|table| {
+                    if table.rows.is_empty() {
+                        format!("{}: none\n", table.title)
+                    } else {
+                        format!("{}\n{}\n", table.title, table.drawn())
+                    }
                 })
                 .collect();
             Ok(parts.join("\n"))
@@ -128,7 +136,12 @@ mod tests {
 
     #[test]
     fn thousands_are_parted() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (-9_956_060, "-9,956,060")] {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (-9_956_060, "-9,956,060"),
+        ] {
             assert_eq!(grouped(number), text);
         }
     }

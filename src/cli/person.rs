@@ -28,9 +28,17 @@ pub async fn find(conn: &mut PgConnection, context: &Context, name: &str) -> Res
             let people: Vec<String> = story::names(conn, several)
                 .await?
                 .into_iter()
-                .map(|p| format!("  {}  {} ({}), {}", p.contact_id, p.name, p.account_name, p.external_ids))
+                .map(|p| {
+                    format!(
+                        "  {}  {} ({}), {}",
+                        p.contact_id, p.name, p.account_name, p.external_ids
+                    )
+                })
                 .collect();
-            refused(format!("{name:?} fits several people; give the first column of one:\n{}", people.join("\n")))
+            refused(format!(
+                "{name:?} fits several people; give the first column of one:\n{}",
+                people.join("\n")
+            ))
         }
     }
 }
@@ -54,8 +62,14 @@ mod tests {
 
     #[test]
     fn a_name_is_looked_for_in_every_form_it_may_be_stored_in() {
-        assert_eq!(spellings(" Ann@Example.COM ", "CN"), ["Ann@Example.COM", "ann@example.com"]);
-        assert_eq!(spellings("138 0013 8000", "CN"), ["138 0013 8000", "+8613800138000"]);
+        assert_eq!(
+            spellings(" Ann@Example.COM ", "CN"),
+            ["Ann@Example.COM", "ann@example.com"]
+        );
+        assert_eq!(
+            spellings("138 0013 8000", "CN"),
+            ["138 0013 8000", "+8613800138000"]
+        );
         assert_eq!(spellings("c-17", "CN"), ["c-17"]);
     }
 }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::output::{self, Format, Table};
 use super::Context;
+use super::output::{self, Format, Table};
 use crate::forecast::{self, Planned};
 
 /// Show who would get what in the coming days, by the real engine run ahead of time
@@ -38,13 +38,18 @@ pub async fn run(args: PlanArgs, context: &Context) -> Result<ExitCode> {
     if let Some(cadence) = &args.cadence {
         planned.retain(|touch| touch.cadence == *cadence);
     }
-    print!("{}", output::text(args.format, &[table(&planned, args.days)], &planned)?);
+    print!(
+        "{}",
+        output::text(args.format, &[table(&planned, args.days)], &planned)?
+    );
     opened.close().await?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn table(planned: &[Planned], days: u32) -> Table {
-    let columns = ["at", "date", "contact", "name", "cadence", "step", "channel", "template"];
+    let columns = [
+        "at", "date", "contact", "name", "cadence", "step", "channel", "template",
+    ];
     let mut table = Table::new(format!("{} touches in {days} days", planned.len()), &columns);
     table.rows = planned
         .iter()

@@ -47,8 +47,14 @@ pub async fn run(args: PreviewArgs, context: &Context) -> Result<ExitCode> {
 fn written(message: &Rendered) -> String {
     match message {
         Rendered::Email(mail) => {
-            let html = mail.html.as_ref().map_or(String::new(), |html| format!("\n-- HTML\n{html}\n"));
-            format!("== Email, {}\nSubject: {}\n\n{}\n{html}\n", mail.locale, mail.subject, mail.text)
+            let html = mail
+                .html
+                .as_ref()
+                .map_or(String::new(), |html| format!("\n-- HTML\n{html}\n"));
+            format!(
+                "== Email, {}\nSubject: {}\n\n{}\n{html}\n",
+                mail.locale, mail.subject, mail.text
+            )
         }
         Rendered::Sms(sms) => {
             let counted = segments(&sms.text);

@@ -15,7 +15,11 @@ pub fn pyramid(found: &Pyramid) -> Vec<Table> {
             "Customers by value, {} to {}; {}: VIP over {}, key over {}, normal over {}",
             base.from.date_naive(),
             base.until.date_naive(),
-            if base.held { "boundaries held since" } else { "boundaries as a first cut would set them" },
+            if base.held {
+                "boundaries held since"
+            } else {
+                "boundaries as a first cut would set them"
+            },
             money(base.vip_over),
             money(base.key_over),
             money(base.normal_over),
@@ -93,7 +97,14 @@ fn movers(title: &str, list: &[Mover]) -> Table {
     let mut table = Table::new(title, &["customer", "before", "now", "#revenue"]);
     table.rows = list
         .iter()
-        .map(|m| vec![m.account.clone(), m.before.to_owned(), m.after.to_owned(), money(m.revenue)])
+        .map(|m| {
+            vec![
+                m.account.clone(),
+                m.before.to_owned(),
+                m.after.to_owned(),
+                money(m.revenue),
+            ]
+        })
         .collect();
     table
 }
@@ -110,13 +121,27 @@ pub fn funnel(found: &Funnel) -> Vec<Table> {
     moves.rows = found
         .moves
         .iter()
-        .map(|m| vec![m.month.clone(), m.before.clone(), m.after.clone(), grouped(m.leads)])
+        .map(|m| {
+            vec![
+                m.month.clone(),
+                m.before.clone(),
+                m.after.clone(),
+                grouped(m.leads),
+            ]
+        })
         .collect();
     let mut months = Table::new("Leads by month", &["month", "#new", "#won", "#lost"]);
     months.rows = found
         .months
         .iter()
-        .map(|m| vec![m.month.clone(), grouped(m.opened), grouped(m.won), grouped(m.lost)])
+        .map(|m| {
+            vec![
+                m.month.clone(),
+                grouped(m.opened),
+                grouped(m.won),
+                grouped(m.lost),
+            ]
+        })
         .collect();
     vec![
         counts("Open leads by grade", "grade", &found.grades),
@@ -130,14 +155,24 @@ pub fn funnel(found: &Funnel) -> Vec<Table> {
 pub fn cadences(found: &Cadences) -> Vec<Table> {
     let mut enrolled = Table::new(
         "Cadences",
-        &["cadence", "#enrolled", "#active", "#control", "#finished", "#goal reached", "#stopped"],
+        &[
+            "cadence",
+            "#enrolled",
+            "#active",
+            "#control",
+            "#finished",
+            "#goal reached",
+            "#stopped",
+        ],
     );
     enrolled.rows = found
         .enrolled
         .iter()
         .map(|e| {
             let numbers = [e.enrolled, e.active, e.control, e.finished, e.goal, e.stopped];
-            std::iter::once(e.cadence.clone()).chain(numbers.map(grouped)).collect()
+            std::iter::once(e.cadence.clone())
+                .chain(numbers.map(grouped))
+                .collect()
         })
         .collect();
     let mut stops = Table::new("Stopped early", &["cadence", "reason", "#enrollments"]);
@@ -146,29 +181,47 @@ pub fn cadences(found: &Cadences) -> Vec<Table> {
         .iter()
         .map(|s| vec![s.cadence.clone(), s.reason.clone(), grouped(s.n)])
         .collect();
-    let mut sent = Table::new("Sent", &["cadence", "step", "channel", "#sent", "#refused", "#uncertain"]);
+    let mut sent = Table::new(
+        "Sent",
+        &["cadence", "step", "channel", "#sent", "#refused", "#uncertain"],
+    );
     sent.rows = found
         .sent
         .iter()
         .map(|s| {
             let numbers = [s.sent, s.refused, s.uncertain].map(grouped);
-            [s.cadence.clone(), s.step.clone(), s.channel.clone()].into_iter().chain(numbers).collect()
+            [s.cadence.clone(), s.step.clone(), s.channel.clone()]
+                .into_iter()
+                .chain(numbers)
+                .collect()
         })
         .collect();
     let mut back = Table::new("What came back", &["cadence", "event", "#events", "#people"]);
     back.rows = found
         .came_back
         .iter()
-        .map(|b| vec![b.cadence.clone(), b.event_type.clone(), grouped(b.events), grouped(b.people)])
+        .map(|b| {
+            vec![
+                b.cadence.clone(),
+                b.event_type.clone(),
+                grouped(b.events),
+                grouped(b.people),
+            ]
+        })
         .collect();
     vec![enrolled, stops, sent, back]
 }
 
 /// Whole units, thousands parted.
 fn money(amount: Decimal) -> String {
-    amount.round().to_i128().map_or_else(|| amount.to_string(), grouped)
+    amount
+        .round()
+        .to_i128()
+        .map_or_else(|| amount.to_string(), grouped)
 }
 
 fn percent(ratio: Option<Decimal>) -> String {
-    ratio.map_or(String::new(), |ratio| format!("{}%", (ratio * Decimal::ONE_HUNDRED).round()))
+    ratio.map_or(String::new(), |ratio| {
+        format!("{}%", (ratio * Decimal::ONE_HUNDRED).round())
+    })
 }

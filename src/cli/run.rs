@@ -13,8 +13,8 @@ use super::Context;
 use crate::app::{self, Options};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::domain::id::IdSource;
 use crate::daemon::identity;
+use crate::domain::id::IdSource;
 use crate::{daemon, web};
 
 /// Run the daemon: claim what is due, send it, take in what comes back, serve the page.
@@ -42,7 +42,12 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
     let app = app::build(
         opened.pool.clone(),
         Settings::clone(&opened.settings),
-        Options { clock, ids: IdSource::Random, journal: Some(journal), roles: vec!["all".to_owned()] },
+        Options {
+            clock,
+            ids: IdSource::Random,
+            journal: Some(journal),
+            roles: vec!["all".to_owned()],
+        },
     )
     .await?;
     let stop = CancellationToken::new();
@@ -51,11 +56,23 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
     if !args.no_web {
         let listen = &opened.settings.listen;
         let pages = web::WebState::new(app.deps.clone(), Some(super::trace::metrics()?));
-        let public = TcpListener::bind(listen.public).await.with_context(|| format!("listening on {}", listen.public))?;
+        let public = TcpListener::bind(listen.public)
+            .await
+            .with_context(|| format!("listening on {}", listen.public))?;
         web::check_bind(&opened.pool, listen.admin).await?;
-        let admin = TcpListener::bind(listen.admin).await.with_context(|| format!("listening on {}", listen.admin))?;
-        servers.push(tokio::spawn(web::serve(public, web::public_router(pages.clone()), stop.clone())));
-        servers.push(tokio::spawn(web::serve(admin, web::admin_router(pages), stop.clone())));
+        let admin = TcpListener::bind(listen.admin)
+            .await
+            .with_context(|| format!("listening on {}", listen.admin))?;
+        servers.push(tokio::spawn(web::serve(
+            public,
+            web::public_router(pages.clone()),
+            stop.clone(),
+        )));
+        servers.push(tokio::spawn(web::serve(
+            admin,
+            web::admin_router(pages),
+            stop.clone(),
+        )));
         info!(public = %listen.public, admin = %listen.admin, "listening");
     }
     info!(mode = mode.as_str(), "running");
@@ -69,7 +86,8 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
 
 /// Cancels on the first SIGTERM or SIGINT.
 pub async fn until_signal(stop: CancellationToken) {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return;
     };
     tokio::select! {

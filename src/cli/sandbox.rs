@@ -77,7 +77,11 @@ pub async fn run(args: SandboxArgs, context: &Context) -> Result<ExitCode> {
                     out.write_all(b"\n")?;
                 }
             }
-            None => return refused(format!("the sandbox has no message {id}: see `kith sandbox list`")),
+            None => {
+                return refused(format!(
+                    "the sandbox has no message {id}: see `kith sandbox list`"
+                ));
+            }
         },
     }
     drop(conn);

@@ -46,13 +46,23 @@ pub async fn run(args: SendTestArgs, context: &Context) -> Result<ExitCode> {
     let channels = ways::channels(&opened.settings, sandbox.as_ref(), &opened.clock().await?)?;
     let deps = opened.deps(context, channels).await?;
     let contact = person::find(&mut *opened.pool.acquire().await?, context, &args.contact).await?;
-    let sent = by_hand::send_test(&deps, &args.template, contact, &args.to, args.locale.as_deref(), now).await?;
+    let sent = by_hand::send_test(
+        &deps,
+        &args.template,
+        contact,
+        &args.to,
+        args.locale.as_deref(),
+        now,
+    )
+    .await?;
     let sandboxed = sandbox.is_some();
     drop(deps);
     opened.close().await?;
     match sent {
         Sent::Accepted { reply, .. } if sandboxed => {
-            println!("delivery.mode is sandbox: it lies in the sandbox (`kith sandbox list`), nothing left this machine ({reply})");
+            println!(
+                "delivery.mode is sandbox: it lies in the sandbox (`kith sandbox list`), nothing left this machine ({reply})"
+            );
             Ok(ExitCode::SUCCESS)
         }
         Sent::Accepted { sender, reply } => {

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::Context;
 use super::context::{actor, refused};
 use crate::domain::zone::day_start;
-use crate::engine::tasks::{self, Acted, Act};
+use crate::engine::tasks::{self, Act, Acted};
 
 /// Finish a task, put it off, or hand it over
 #[derive(Debug, Args)]
@@ -80,7 +80,9 @@ pub async fn run(args: TaskArgs, context: &Context) -> Result<ExitCode> {
             println!("{title}: {act}");
             Ok(ExitCode::SUCCESS)
         }
-        Acted::Unknown => refused(format!("no task, or several, begin with {id:?}: see `kith tasks`")),
+        Acted::Unknown => refused(format!(
+            "no task, or several, begin with {id:?}: see `kith tasks`"
+        )),
         Acted::Closed => refused("the task is closed already"),
         Acted::NoSuchOwner => refused("--to: no owner has that external id or mail address"),
     }

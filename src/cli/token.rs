@@ -41,10 +41,21 @@ pub async fn run(args: TokenArgs, context: &Context) -> Result<ExitCode> {
     let now = opened.now().await?;
     let mut tx = opened.pool.begin().await?;
     let Some(token) = access::create_token(&mut tx, context.ids.next(now), &name, now).await? else {
-        return refused(format!("there is a token called {name:?}: give this one another name"));
+        return refused(format!(
+            "there is a token called {name:?}: give this one another name"
+        ));
     };
     let id = context.ids.next(now);
-    control::audit(&mut tx, id, now, &actor(), "create-token", &format!("token:{name}"), None).await?;
+    control::audit(
+        &mut tx,
+        id,
+        now,
+        &actor(),
+        "create-token",
+        &format!("token:{name}"),
+        None,
+    )
+    .await?;
     tx.commit().await?;
     opened.close().await?;
     println!("{token}");

@@ -23,7 +23,9 @@ pub fn start(log: &Log, daemon: bool) -> Result<()> {
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = if text {
         lines.with_ansi(std::io::stderr().is_terminal()).try_init()
     } else {
@@ -34,5 +36,7 @@ pub fn start(log: &Log, daemon: bool) -> Result<()> {
 
 /// Starts to count, for `/metrics`. Once in a process.
 pub fn metrics() -> Result<PrometheusHandle> {
-    PrometheusBuilder::new().install_recorder().context("the metrics do not start")
+    PrometheusBuilder::new()
+        .install_recorder()
+        .context("the metrics do not start")
 }

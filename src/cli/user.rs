@@ -92,7 +92,16 @@ pub async fn run(args: UserArgs, context: &Context) -> Result<ExitCode> {
     }
     let after = serde_json::json!({ "role": role.as_str() });
     let id = context.ids.next(now);
-    control::audit(&mut tx, id, now, &actor(), "put-user", &format!("user:{name}"), Some(&after)).await?;
+    control::audit(
+        &mut tx,
+        id,
+        now,
+        &actor(),
+        "put-user",
+        &format!("user:{name}"),
+        Some(&after),
+    )
+    .await?;
     tx.commit().await?;
     opened.close().await?;
     println!("{name} may log in as {role}");

@@ -16,6 +16,10 @@ pub struct VersionArgs {}
 /// Says the versions.
 #[allow(clippy::unused_async, reason = "every subcommand runs the same way")]
 pub async fn run(_args: VersionArgs, _context: &Context) -> Result<ExitCode> {
-    println!("kith {}, schema {}", env!("CARGO_PKG_VERSION"), store::known_version());
+    println!(
+        "kith {}, schema {}",
+        env!("CARGO_PKG_VERSION"),
+        store::known_version()
+    );
     Ok(ExitCode::SUCCESS)
 }

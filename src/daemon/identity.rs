@@ -19,7 +19,10 @@ pub async fn check(pool: &PgPool, mode: Mode, now: DateTime<Utc>) -> Result<()> 
         if changed && !known.brake {
             let reason = "the database server is another than before: restored, copied or promoted";
             control::brake(&mut conn, true, reason, "kith", now).await?;
-            tracing::error!(reason, "the brake is on; `kith brake off` lifts it once you know what was sent");
+            tracing::error!(
+                reason,
+                "the brake is on; `kith brake off` lifts it once you know what was sent"
+            );
         }
         control::note_identity(&mut conn, &system, timeline).await?;
     }
@@ -27,7 +30,9 @@ pub async fn check(pool: &PgPool, mode: Mode, now: DateTime<Utc>) -> Result<()> 
         match known.live_database_id {
             None => control::bind_live(&mut conn).await?,
             Some(bound) if bound != known.database_id => {
-                bail!("live mode is bound to another database than this copy; `kith brake off --live` binds it here");
+                bail!(
+                    "live mode is bound to another database than this copy; `kith brake off --live` binds it here"
+                );
             }
             Some(_) => {}
         }

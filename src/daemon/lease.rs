@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use chrono::TimeDelta;
-use tokio::task::JoinHandle;
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::engine::Deps;
@@ -28,7 +28,10 @@ impl Lease {
     pub fn hold(deps: Arc<Deps>) -> Self {
         let may_claim = Arc::new(AtomicBool::new(true));
         let keeper = tokio::spawn(keep(deps, may_claim.clone()));
-        Self { may_claim, keeper: Arc::new(Mutex::new(Some(keeper))) }
+        Self {
+            may_claim,
+            keeper: Arc::new(Mutex::new(Some(keeper))),
+        }
     }
 
     /// Whether new work may be taken.
@@ -45,8 +48,20 @@ impl Lease {
 }
 
 async fn keep(deps: Arc<Deps>, may_claim: Arc<AtomicBool>) {
-    let every = deps.settings.lease.heartbeat.length().to_std().unwrap_or(Duration::from_secs(5));
-    let dead_after = deps.settings.lease.dead_after.length().to_std().unwrap_or(Duration::from_secs(30));
+    let every = deps
+        .settings
+        .lease
+        .heartbeat
+        .length()
+        .to_std()
+        .unwrap_or(Duration::from_secs(5));
+    let dead_after = deps
+        .settings
+        .lease
+        .dead_after
+        .length()
+        .to_std()
+        .unwrap_or(Duration::from_secs(30));
     let mut last = Instant::now();
     loop {
         match beat(&deps).await {
@@ -70,7 +85,9 @@ async fn keep(deps: Arc<Deps>, may_claim: Arc<AtomicBool>) {
 async fn beat(deps: &Deps) -> Result<bool> {
     let mut conn = deps.pool.acquire().await?;
     let Some(database) = daemon::heartbeat(&mut conn, deps.incarnation()).await? else {
-        let host = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
+        let host = nix::unistd::gethostname()
+            .map(|h| h.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let pid = i32::try_from(std::process::id()).unwrap_or(0);
         let id = deps.ids.next(deps.clock.now());
         let roles = ["all".to_owned()];
@@ -85,7 +102,10 @@ async fn beat(deps: &Deps) -> Result<bool> {
         Clock::Manual(_) => TimeDelta::zero(),
     };
     if off > MOST_OFF {
-        tracing::error!(seconds = off.num_seconds(), "this machine's clock and the database's differ: nothing is claimed");
+        tracing::error!(
+            seconds = off.num_seconds(),
+            "this machine's clock and the database's differ: nothing is claimed"
+        );
     }
     Ok(off <= MOST_OFF)
 }

@@ -27,9 +27,21 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub async fn run(deps: Arc<Deps>, stop: CancellationToken) -> Result<()> {
     let lease = Lease::hold(deps.clone());
     let flow = tokio::spawn(flow(deps.clone(), lease.clone(), stop.clone()));
-    let rounds = tokio::spawn(repeat("the calendar", calendar, deps.clone(), lease.clone(), stop.clone()));
+    let rounds = tokio::spawn(repeat(
+        "the calendar",
+        calendar,
+        deps.clone(),
+        lease.clone(),
+        stop.clone(),
+    ));
     // Apart from the calendar, which must not wait for a mail server.
-    let digests = tokio::spawn(repeat("digests", digests, deps.clone(), lease.clone(), stop.clone()));
+    let digests = tokio::spawn(repeat(
+        "digests",
+        digests,
+        deps.clone(),
+        lease.clone(),
+        stop.clone(),
+    ));
     stop.cancelled().await;
     let (flow, rounds, digests) = tokio::join!(flow, rounds, digests);
     lease.end().await;
@@ -48,7 +60,7 @@ async fn flow(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
     let mut failures = 0;
     while !stop.is_cancelled() {
         let again = if lease.may_claim() {
-            match once(&deps, &mut dispatcher).await {
+            match flow_once(&deps, &mut dispatcher).await {
                 Ok(again) => {
                     failures = 0;
                     again
@@ -70,7 +82,8 @@ async fn flow(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
     dispatcher.drain().await;
 }
 
-async fn once(deps: &Arc<Deps>, dispatcher: &mut Dispatcher) -> Result<bool> {
+/// One pass of the flow. True when there may be more to do at once.
+pub async fn flow_once(deps: &Arc<Deps>, dispatcher: &mut Dispatcher) -> Result<bool> {
     let now = deps.clock.now();
     let graded = regrade::run_once(deps, now).await?;
     let planned = plan::run_once(deps, now).await?;
@@ -109,12 +122,17 @@ fn digests(deps: Arc<Deps>) -> BoxFuture<'static, Result<()>> {
     async move { digest::run_once(&deps, deps.clock.now()).await.map(|_| ()) }.boxed()
 }
 
-/// Schedules, dates, standings, and the work of the dead.
-async fn round(deps: &Deps) -> Result<()> {
+/// One pass over rules, calendars and the work of the dead.
+pub async fn round(deps: &Deps) -> Result<()> {
     let now = deps.clock.now();
     if deps.refresh_rules().await? {
         tracing::info!("new rules are in force");
+    }
+    // What was applied since the last time, or while no daemon ran.
+    let stamp = deps.rules().stamp.clone();
+    if deps.caught_up_with().as_ref() != Some(&stamp) {
         enroll::catch_up(deps, now).await?;
+        deps.caught_up(stamp);
     }
     sweep::run_once(deps, now).await?;
     retier::run_once(deps, now).await?;
@@ -124,7 +142,9 @@ async fn round(deps: &Deps) -> Result<()> {
 }
 
 async fn pause(usual: Duration, failures: u32, stop: &CancellationToken) {
-    let pause = (usual * 2u32.saturating_pow(failures.min(8))).min(LONGEST_PAUSE).max(usual);
+    let pause = (usual * 2u32.saturating_pow(failures.min(8)))
+        .min(LONGEST_PAUSE)
+        .max(usual);
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
         () = stop.cancelled() => {}

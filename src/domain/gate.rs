@@ -123,7 +123,10 @@ impl Reason {
 
 /// What is known about one touch and its person.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that the gate asks for")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own that the gate asks for"
+)]
 pub struct Facts<'a> {
     /// Channel.
     pub channel: ChannelKind,
@@ -396,25 +399,83 @@ mod tests {
 
     #[test]
     fn a_plain_touch_is_cleared_and_charges_its_caps() {
-        let Verdict::Clear(_, charges) = judge(&facts(), &rules(), None, tuesday(10)) else { panic!("held") };
-        assert!(charges.iter().any(|c| c.kind == "account" && c.key == "a" && c.n == 1));
+        let Verdict::Clear(_, charges) = judge(&facts(), &rules(), None, tuesday(10)) else {
+            panic!("held")
+        };
+        assert!(
+            charges
+                .iter()
+                .any(|c| c.kind == "account" && c.key == "a" && c.n == 1)
+        );
         assert!(charges.iter().any(|c| c.kind == "contact" && c.key == "c"));
     }
 
     #[test]
     fn what_forbids_for_good_comes_before_what_puts_off() {
         let cases: [(&str, Facts<'static>); 8] = [
-            ("ended", Facts { enrolled: false, ..facts() }),
-            ("merged", Facts { merged: true, ..facts() }),
-            ("not-fit", Facts { not_fit: true, ..facts() }),
-            ("lead-closed", Facts { lead_closed: true, ..facts() }),
-            ("opted-out", Facts { suppressed: Some("opted-out"), ..facts() }),
-            ("no-address", Facts { has_address: false, ..facts() }),
-            ("no-consent", Facts { consent: None, ..facts() }),
-            ("prefers-phone", Facts { preferred_channel: Some("phone"), ..facts() }),
+            (
+                "ended",
+                Facts {
+                    enrolled: false,
+                    ..facts()
+                },
+            ),
+            (
+                "merged",
+                Facts {
+                    merged: true,
+                    ..facts()
+                },
+            ),
+            (
+                "not-fit",
+                Facts {
+                    not_fit: true,
+                    ..facts()
+                },
+            ),
+            (
+                "lead-closed",
+                Facts {
+                    lead_closed: true,
+                    ..facts()
+                },
+            ),
+            (
+                "opted-out",
+                Facts {
+                    suppressed: Some("opted-out"),
+                    ..facts()
+                },
+            ),
+            (
+                "no-address",
+                Facts {
+                    has_address: false,
+                    ..facts()
+                },
+            ),
+            (
+                "no-consent",
+                Facts {
+                    consent: None,
+                    ..facts()
+                },
+            ),
+            (
+                "prefers-phone",
+                Facts {
+                    preferred_channel: Some("phone"),
+                    ..facts()
+                },
+            ),
         ];
         for (wanted, case) in cases {
-            let held_too = Facts { brake: true, grievance: true, ..case };
+            let held_too = Facts {
+                brake: true,
+                grievance: true,
+                ..case
+            };
             assert_eq!(reason(&held_too, tuesday(3)), (wanted, None));
         }
         assert_eq!(reason(&facts(), facts().expires_at), ("expired", None));
@@ -422,7 +483,12 @@ mod tests {
 
     #[test]
     fn a_task_for_a_colleague_minds_no_hours_and_no_caps() {
-        let task = Facts { channel: ChannelKind::Task, consent: None, has_address: false, ..facts() };
+        let task = Facts {
+            channel: ChannelKind::Task,
+            consent: None,
+            has_address: false,
+            ..facts()
+        };
         assert_eq!(reason(&task, tuesday(3)).0, "clear");
         assert_eq!(reason(&Facts { brake: true, ..task }, tuesday(3)).0, "brake");
     }
@@ -439,24 +505,48 @@ mod tests {
     #[test]
     fn a_colleague_written_to_today_puts_off_to_another_day() {
         let sent = [tuesday(9)];
-        let (word, until) = reason(&Facts { to_account: &sent, ..facts() }, tuesday(10));
+        let (word, until) = reason(
+            &Facts {
+                to_account: &sent,
+                ..facts()
+            },
+            tuesday(10),
+        );
         assert_eq!(word, "colleague");
         assert!(until.unwrap().date_naive() > tuesday(10).date_naive());
-        let first = Facts { colleague_first: true, ..facts() };
+        let first = Facts {
+            colleague_first: true,
+            ..facts()
+        };
         assert_eq!(reason(&first, tuesday(10)).0, "colleague");
-        let alone = Facts { account: None, ..first };
+        let alone = Facts {
+            account: None,
+            ..first
+        };
         assert_eq!(reason(&alone, tuesday(10)).0, "clear");
     }
 
     #[test]
     fn care_and_what_is_owed_pass_where_marketing_waits() {
-        let grievance = Facts { grievance: true, ..facts() };
+        let grievance = Facts {
+            grievance: true,
+            ..facts()
+        };
         assert_eq!(reason(&grievance, tuesday(10)).0, "grievance");
-        let owed = Facts { class: Class::Transactional, ..grievance };
+        let owed = Facts {
+            class: Class::Transactional,
+            ..grievance
+        };
         assert_eq!(reason(&owed, tuesday(10)).0, "clear");
-        let left = Facts { leave_until: Some(tuesday(10).date_naive() + Days::new(3)), ..facts() };
+        let left = Facts {
+            leave_until: Some(tuesday(10).date_naive() + Days::new(3)),
+            ..facts()
+        };
         let (word, until) = reason(&left, tuesday(10));
-        assert_eq!((word, until.unwrap().date_naive()), ("leave-to-me", tuesday(10).date_naive() + Days::new(3)));
+        assert_eq!(
+            (word, until.unwrap().date_naive()),
+            ("leave-to-me", tuesday(10).date_naive() + Days::new(3))
+        );
     }
 
     proptest! {

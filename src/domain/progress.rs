@@ -212,10 +212,18 @@ fn go_on(
     };
     if let Some((next, at)) = arrive(cadence, next, base, dates) {
         let back = index(cadence, &next.key) <= index(cadence, &step.key);
-        return Action::Advance { cursor: next.key.clone(), visit: here.visit + i16::from(back), at };
+        return Action::Advance {
+            cursor: next.key.clone(),
+            visit: here.visit + i16::from(back),
+            at,
+        };
     }
     let settled = cadence.exit.settle.after(base, dates.zone, dates.calendar);
-    if now < settled { Action::Wait(settled) } else { Action::Finish("done") }
+    if now < settled {
+        Action::Wait(settled)
+    } else {
+        Action::Finish("done")
+    }
 }
 
 fn index(cadence: &Cadence, key: &str) -> usize {
@@ -308,18 +316,33 @@ mod tests {
         }
     }
 
-    fn at<'a>(cursor: &'a str, next: u32, touch: TouchState) -> Position<'a> {
-        Position { cursor, visit: 1, next_at: day(next), control: false, touch }
+    fn at(cursor: &str, next: u32, touch: TouchState) -> Position<'_> {
+        Position {
+            cursor,
+            visit: 1,
+            next_at: day(next),
+            control: false,
+            touch,
+        }
     }
 
     fn guard() -> Holds {
-        Holds { guard: true, ..Holds::default() }
+        Holds {
+            guard: true,
+            ..Holds::default()
+        }
     }
 
     #[test]
     fn a_touch_is_made_when_its_step_is_due_and_looked_at_when_anything_may_follow() {
         // The branch leads to a step two days later, the plain way to one that waits for the twentieth.
-        let action = decide(&three(), &at("one", 1, TouchState::None), &guard(), &dates(Some(20)), day(1));
+        let action = decide(
+            &three(),
+            &at("one", 1, TouchState::None),
+            &guard(),
+            &dates(Some(20)),
+            day(1),
+        );
         assert_eq!(action, Action::Touch { look_at: day(3) });
     }
 
@@ -327,47 +350,124 @@ mod tests {
     fn a_date_is_waited_for_and_a_step_without_its_date_is_passed_over() {
         let ended = at("one", 3, TouchState::Ended(day(1)));
         let go = decide(&three(), &ended, &guard(), &dates(Some(20)), day(3));
-        assert_eq!(go, Action::Advance { cursor: "two".into(), visit: 1, at: day(20) });
+        assert_eq!(
+            go,
+            Action::Advance {
+                cursor: "two".into(),
+                visit: 1,
+                at: day(20)
+            }
+        );
         let over = decide(&three(), &ended, &guard(), &dates(None), day(3));
-        assert_eq!(over, Action::Advance { cursor: "three".into(), visit: 1, at: day(3) });
+        assert_eq!(
+            over,
+            Action::Advance {
+                cursor: "three".into(),
+                visit: 1,
+                at: day(3)
+            }
+        );
     }
 
     #[test]
     fn a_branch_is_decided_when_the_next_step_is_planned() {
-        let clicked = Holds { branch: Some(0), ..guard() };
-        let early = decide(&three(), &at("one", 2, TouchState::Ended(day(1))), &clicked, &dates(Some(20)), day(2));
+        let clicked = Holds {
+            branch: Some(0),
+            ..guard()
+        };
+        let early = decide(
+            &three(),
+            &at("one", 2, TouchState::Ended(day(1))),
+            &clicked,
+            &dates(Some(20)),
+            day(2),
+        );
         assert_eq!(early, Action::Wait(day(3)));
-        let due = decide(&three(), &at("one", 3, TouchState::Ended(day(1))), &clicked, &dates(Some(20)), day(3));
-        assert_eq!(due, Action::Advance { cursor: "three".into(), visit: 1, at: day(3) });
+        let due = decide(
+            &three(),
+            &at("one", 3, TouchState::Ended(day(1))),
+            &clicked,
+            &dates(Some(20)),
+            day(3),
+        );
+        assert_eq!(
+            due,
+            Action::Advance {
+                cursor: "three".into(),
+                visit: 1,
+                at: day(3)
+            }
+        );
     }
 
     #[test]
     fn the_end_waits_for_late_answers() {
         let last = at("three", 5, TouchState::Ended(day(4)));
-        assert_eq!(decide(&three(), &last, &guard(), &dates(None), day(5)), Action::Wait(day(7)));
-        assert_eq!(decide(&three(), &last, &guard(), &dates(None), day(7)), Action::Finish("done"));
+        assert_eq!(
+            decide(&three(), &last, &guard(), &dates(None), day(5)),
+            Action::Wait(day(7))
+        );
+        assert_eq!(
+            decide(&three(), &last, &guard(), &dates(None), day(7)),
+            Action::Finish("done")
+        );
     }
 
     #[test]
     fn goal_exit_and_guard() {
         let here = at("one", 1, TouchState::None);
-        let goal = Holds { goal: true, exit: true, ..guard() };
-        assert_eq!(decide(&three(), &here, &goal, &dates(None), day(1)), Action::Finish("goal"));
-        let exit = Holds { exit: true, ..guard() };
-        assert_eq!(decide(&three(), &here, &exit, &dates(None), day(1)), Action::Stop("exit"));
+        let goal = Holds {
+            goal: true,
+            exit: true,
+            ..guard()
+        };
+        assert_eq!(
+            decide(&three(), &here, &goal, &dates(None), day(1)),
+            Action::Finish("goal")
+        );
+        let exit = Holds {
+            exit: true,
+            ..guard()
+        };
+        assert_eq!(
+            decide(&three(), &here, &exit, &dates(None), day(1)),
+            Action::Stop("exit")
+        );
         let unguarded = Holds::default();
-        assert_eq!(decide(&three(), &here, &unguarded, &dates(None), day(1)), Action::Wait(day(3)));
-        let control = Position { control: true, ..here };
-        assert_eq!(decide(&three(), &control, &guard(), &dates(None), day(1)), Action::Wait(day(3)));
+        assert_eq!(
+            decide(&three(), &here, &unguarded, &dates(None), day(1)),
+            Action::Wait(day(3))
+        );
+        let control = Position {
+            control: true,
+            ..here
+        };
+        assert_eq!(
+            decide(&three(), &control, &guard(), &dates(None), day(1)),
+            Action::Wait(day(3))
+        );
     }
 
     #[test]
     fn the_preferred_channel_wins_where_it_is_listed_and_usable() {
         let both = Channels::Many(vec![ChannelKind::Email, ChannelKind::Sms]);
-        let reach = |preferred, email, sms| Reach { preferred, email, sms };
-        assert_eq!(choose_channel(&both, &reach(Some("sms"), true, true)), ChannelKind::Sms);
-        assert_eq!(choose_channel(&both, &reach(Some("sms"), true, false)), ChannelKind::Email);
+        let reach = |preferred, email, sms| Reach {
+            preferred,
+            email,
+            sms,
+        };
+        assert_eq!(
+            choose_channel(&both, &reach(Some("sms"), true, true)),
+            ChannelKind::Sms
+        );
+        assert_eq!(
+            choose_channel(&both, &reach(Some("sms"), true, false)),
+            ChannelKind::Email
+        );
         assert_eq!(choose_channel(&both, &reach(None, false, true)), ChannelKind::Sms);
-        assert_eq!(choose_channel(&both, &reach(None, false, false)), ChannelKind::Email);
+        assert_eq!(
+            choose_channel(&both, &reach(None, false, false)),
+            ChannelKind::Email
+        );
     }
 }

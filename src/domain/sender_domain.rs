@@ -20,7 +20,11 @@ pub fn spf(records: &[String]) -> Said {
     match found.as_slice() {
         [] => Said::Bad("no SPF record: publish one that names your mail server"),
         [one] => {
-            let terms: Vec<String> = one.to_ascii_lowercase().split_whitespace().map(ToOwned::to_owned).collect();
+            let terms: Vec<String> = one
+                .to_ascii_lowercase()
+                .split_whitespace()
+                .map(ToOwned::to_owned)
+                .collect();
             if terms.iter().any(|t| t == "+all" || t == "all") {
                 Said::Bad("the SPF record ends in +all: anybody may send in this name")
             } else if terms.len() == 2 && terms[1] == "-all" {
@@ -97,7 +101,10 @@ mod tests {
 
     #[test]
     fn a_revoked_or_missing_key_is_bad() {
-        assert_eq!(dkim(&all(&["v=DKIM1; k=rsa; p=MIIB IjAN"])), Said::Good("the key is there"));
+        assert_eq!(
+            dkim(&all(&["v=DKIM1; k=rsa; p=MIIB IjAN"])),
+            Said::Good("the key is there")
+        );
         assert!(matches!(dkim(&all(&["v=DKIM1; p="])), Said::Bad(_)));
         assert!(matches!(dkim(&all(&["sp=1"])), Said::Bad(_)));
         assert!(matches!(dkim(&[]), Said::Bad(_)));
@@ -105,9 +112,18 @@ mod tests {
 
     #[test]
     fn dmarc_states_a_policy_once() {
-        assert_eq!(dmarc(&all(&["v=DMARC1; p=reject; sp=none"])), Said::Good("policy reject"));
-        assert!(matches!(dmarc(&all(&["v=DMARC1; rua=mailto:a@b.example"])), Said::Bad(_)));
-        assert!(matches!(dmarc(&all(&["v=DMARC1; p=none", "v=DMARC1; p=none"])), Said::Bad(_)));
+        assert_eq!(
+            dmarc(&all(&["v=DMARC1; p=reject; sp=none"])),
+            Said::Good("policy reject")
+        );
+        assert!(matches!(
+            dmarc(&all(&["v=DMARC1; rua=mailto:a@b.example"])),
+            Said::Bad(_)
+        ));
+        assert!(matches!(
+            dmarc(&all(&["v=DMARC1; p=none", "v=DMARC1; p=none"])),
+            Said::Bad(_)
+        ));
         assert!(matches!(dmarc(&all(&["v=spf1 -all"])), Said::Bad(_)));
     }
 }

@@ -100,8 +100,8 @@ pub async fn put_user(
     if name.trim().is_empty() || name.len() > 100 {
         bail!("a name has between 1 and 100 characters");
     }
-    let owned = password.to_owned();
-    let password_hash = tokio::task::spawn_blocking(move || hash_password(&owned)).await??;
+    let secret = password.to_owned();
+    let password_hash = tokio::task::spawn_blocking(move || hash_password(&secret)).await??;
     let user = User {
         id,
         name: name.trim().to_owned(),

@@ -36,7 +36,13 @@ pub async fn preview(
 ) -> Result<Preview> {
     let written = Written::of(deps, template, contact, locale, now).await?;
     let default_locale = &deps.settings.company.default_locale;
-    Ok(render_preview(&deps.rules().registry, template, &written.locale, default_locale, &written.context)?)
+    Ok(render_preview(
+        &deps.rules().registry,
+        template,
+        &written.locale,
+        default_locale,
+        &written.context,
+    )?)
 }
 
 /// What became of a message sent by hand.
@@ -80,7 +86,10 @@ pub async fn send_test(
     let written = Written::of(deps, template, contact, locale, now).await?;
     let kind = to.channel();
     let Some((sender, channel)) = deps.channels.pick(kind, None) else {
-        return Ok(Sent::Refused(format!("no sender for {} is configured", kind.as_str())));
+        return Ok(Sent::Refused(format!(
+            "no sender for {} is configured",
+            kind.as_str()
+        )));
     };
     let rendered = render(
         &deps.rules().registry,
@@ -105,13 +114,21 @@ pub async fn send_test(
         }),
         Rendered::Task(_) => bail!("a task goes to nobody's address"),
     };
-    Ok(match channel.send(Clearance::by_operator(), &message, &Unrecorded).await {
-        SendOutcome::Accepted { reply } => Sent::Accepted { sender, reply },
-        SendOutcome::Deferred { why, .. } | SendOutcome::Refused { why, .. } | SendOutcome::Uncertain { why } => {
-            Sent::Failed { sender, why }
-        }
-        SendOutcome::Withdrawn | SendOutcome::NotCrossed => Sent::Failed { sender, why: "not sent".to_owned() },
-    })
+    Ok(
+        match channel
+            .send(Clearance::by_operator(), &message, &Unrecorded)
+            .await
+        {
+            SendOutcome::Accepted { reply } => Sent::Accepted { sender, reply },
+            SendOutcome::Deferred { why, .. }
+            | SendOutcome::Refused { why, .. }
+            | SendOutcome::Uncertain { why } => Sent::Failed { sender, why },
+            SendOutcome::Withdrawn | SendOutcome::NotCrossed => Sent::Failed {
+                sender,
+                why: "not sent".to_owned(),
+            },
+        },
+    )
 }
 
 /// A talk of a colleague with somebody.
@@ -148,7 +165,10 @@ pub async fn log(deps: &Deps, spoken: &Spoken, now: DateTime<Utc>) -> Result<()>
         data,
         human: true,
     };
-    match ingest::accept(deps, "kith", vec![incoming], now).await?.as_slice() {
+    match ingest::accept(deps, "kith", vec![incoming], now)
+        .await?
+        .as_slice()
+    {
         [Answer::Accepted] => {}
         other => bail!("the talk was not taken in: {other:?}"),
     }
@@ -185,7 +205,10 @@ impl Written {
             .template_version(template)
             .with_context(|| format!("no template {template} is in force"))?;
         let mut conn = deps.pool.acquire().await?;
-        let lead = lead::open_of(&mut conn, &[contact]).await?.first().map(|open| open.lead_id);
+        let lead = lead::open_of(&mut conn, &[contact])
+            .await?
+            .first()
+            .map(|open| open.lead_id);
         let today = local_date(now, deps.company_zone());
         let person = facts::persons(&mut conn, &[contact], &[lead], today)
             .await?
@@ -215,9 +238,13 @@ enum Recipient {
 impl Recipient {
     fn parse(text: &str, region: &str) -> Result<Self, String> {
         if text.contains('@') {
-            EmailAddress::parse(text).map(Self::Email).map_err(|e| e.to_string())
+            EmailAddress::parse(text)
+                .map(Self::Email)
+                .map_err(|e| e.to_string())
         } else {
-            PhoneNumber::parse(text, Some(region)).map(Self::Sms).map_err(|e| e.to_string())
+            PhoneNumber::parse(text, Some(region))
+                .map(Self::Sms)
+                .map_err(|e| e.to_string())
         }
     }
 
@@ -247,7 +274,10 @@ impl Recipient {
 async fn forbidden(deps: &Deps, to: &Recipient) -> Result<Option<String>> {
     let delivery = &deps.settings.delivery;
     if delivery.mode == Mode::Rehearsal && !delivery.may_leave(to.as_str()) {
-        return Ok(Some(format!("delivery.mode is rehearsal, and {} is not on delivery.allow_list", to.as_str())));
+        return Ok(Some(format!(
+            "delivery.mode is rehearsal, and {} is not on delivery.allow_list",
+            to.as_str()
+        )));
     }
     let mut conn = deps.pool.acquire().await?;
     let control = control::read(&mut conn).await?;
@@ -276,7 +306,10 @@ fn mail(
         .sender(ChannelKind::Email, Some(sender))
         .and_then(|sender| sender.email())
         .with_context(|| format!("sender {sender} is gone"))?;
-    let domain = account.from_email.rsplit_once('@').map_or("localhost", |(_, domain)| domain);
+    let domain = account
+        .from_email
+        .rsplit_once('@')
+        .map_or("localhost", |(_, domain)| domain);
     let message_id = format!("{}@{domain}", written.message_id.simple());
     let bytes = build_email(
         words,

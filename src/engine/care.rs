@@ -32,7 +32,11 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
         let arrivals: Vec<Arrival> = celebrants
             .iter()
             .map(|one| Arrival {
-                member: Member { contact_id: one.contact_id, lead_id: None, account_id: one.account_id },
+                member: Member {
+                    contact_id: one.contact_id,
+                    lead_id: None,
+                    account_id: one.account_id,
+                },
                 key: Some(one.key.clone()),
                 base: day_start(one.on, deps.zone_of(one.timezone.as_deref())),
             })
@@ -40,7 +44,12 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
             .filter(|arrival| arrival.base + Days::new(1) >= now)
             .collect();
         let arrivals = of_audience(deps, &mut tx, cadence, arrivals, now).await?;
-        let door = Door { rules: &rules, version, cadence, reason: "birthday" };
+        let door = Door {
+            rules: &rules,
+            version,
+            cadence,
+            reason: "birthday",
+        };
         admit(deps, &mut tx, &door, arrivals, now).await?;
     }
     let next: Vec<_> = celebrants

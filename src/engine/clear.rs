@@ -11,9 +11,9 @@ use super::Deps;
 use crate::domain::cadence::{ChannelKind, Class};
 use crate::domain::gate::{self, Charge, Clearance, Facts, Verdict};
 use crate::domain::zone::{day_start, local_date};
+use crate::engine::rules::Rules;
 use crate::store::crossing;
 use crate::store::decision::{self, NewDecision};
-use crate::engine::rules::Rules;
 use crate::store::facts::{self, Colleague, GateRow};
 use crate::store::queue::{self, ClaimedTouch, Held};
 
@@ -31,12 +31,12 @@ pub struct Cleared {
 /// A key of a pace row.
 type PaceKey = (String, String);
 
-/// Judges claimed touches in a fixed order: class, priority of the cadence, decision makers first, due time. Holds, skips
+/// Judges the touches of one claim in a fixed order: class, priority of the cadence, decision makers first, due time. Holds, skips
 /// and changed verdicts are written in one transaction; what is returned may go.
 pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) -> Result<Vec<Cleared>> {
-    if claimed.is_empty() {
+    let Some(owner) = claimed.first().map(ClaimedTouch::owner) else {
         return Ok(Vec::new());
-    }
+    };
     let rules = deps.rules();
     let ids: Vec<Uuid> = claimed.iter().map(ClaimedTouch::id).collect();
     let mut tx = deps.pool.begin().await?;
@@ -109,8 +109,8 @@ pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) 
             Verdict::Skip(reason) => skipped.push((touch.id(), reason.as_str().to_owned())),
         }
     }
-    queue::hold(&mut tx, deps.incarnation(), &held).await?;
-    queue::skip(&mut tx, deps.incarnation(), now, &skipped).await?;
+    queue::hold(&mut tx, owner, &held).await?;
+    queue::skip(&mut tx, owner, now, &skipped).await?;
     decision::append(&mut tx, now, &decisions).await?;
     crossing::ensure_pace(&mut tx, &pace).await?;
     tx.commit().await?;

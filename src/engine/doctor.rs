@@ -47,7 +47,11 @@ pub struct Finding {
 impl Finding {
     /// A finding.
     pub fn new(area: impl Into<String>, verdict: Verdict, text: impl Into<String>) -> Self {
-        Self { area: area.into(), verdict, text: text.into() }
+        Self {
+            area: area.into(),
+            verdict,
+            text: text.into(),
+        }
     }
 }
 
@@ -93,11 +97,17 @@ pub async fn examine(
     let found = status(conn, settings, now).await?;
     let control = control::read(conn).await?;
     let bound_elsewhere = settings.delivery.mode == Mode::Live
-        && control.live_database_id.is_some_and(|bound| bound != control.database_id);
+        && control
+            .live_database_id
+            .is_some_and(|bound| bound != control.database_id);
     let rules = match Rules::load(conn).await {
         Ok(rules) => Finding::new(
             "rules",
-            if rules.cadences.is_empty() { Verdict::Wrong } else { Verdict::Fine },
+            if rules.cadences.is_empty() {
+                Verdict::Wrong
+            } else {
+                Verdict::Fine
+            },
             format!(
                 "{} cadences and {} templates are in force",
                 rules.cadences.len(),
@@ -120,18 +130,26 @@ pub async fn examine(
         database(&server),
         Finding::new(
             "clock",
-            if off > MOST_OFF { Verdict::Wrong } else { Verdict::Fine },
-            match found.simulated {
-                true => "business time is simulated; the machine's clock does not matter".to_owned(),
-                false => format!(
+            if off > MOST_OFF && !found.simulated {
+                Verdict::Wrong
+            } else {
+                Verdict::Fine
+            },
+            if found.simulated {
+                "business time is simulated; the machine's clock does not matter".to_owned()
+            } else {
+                format!(
                     "this machine and the database differ by {:.1} s",
                     off.num_milliseconds() as f64 / 1000.0
-                ),
+                )
             },
         ),
         rules,
     ];
-    Ok(Diagnosis { why: case.why(&found, settings), findings })
+    Ok(Diagnosis {
+        why: case.why(&found, settings),
+        findings,
+    })
 }
 
 fn database(server: &Server) -> Finding {
@@ -146,7 +164,11 @@ fn database(server: &Server) -> Finding {
         wrong.push("synchronous_commit is off for every session: set it to on".to_owned());
     }
     if wrong.is_empty() {
-        return Finding::new("database", Verdict::Fine, format!("Postgres {}, fsync on", server.version));
+        return Finding::new(
+            "database",
+            Verdict::Fine,
+            format!("Postgres {}, fsync on", server.version),
+        );
     }
     Finding::new("database", Verdict::Wrong, wrong.join("; "))
 }
@@ -163,27 +185,33 @@ struct Case {
 impl Case {
     /// The first thing that stops everything; else what is waited for; else that it goes out.
     fn why(&self, status: &Status, settings: &Settings) -> Why {
-        match self.stops(status, settings) {
-            Some(text) => Why { blocked: true, text },
-            None => {
-                let sandbox = if settings.delivery.mode == Mode::Sandbox {
-                    " Mode is sandbox: it goes to the sandbox, and nothing leaves this machine."
-                } else {
-                    ""
-                };
-                Why { blocked: false, text: waits(status) + sandbox }
-            }
+        if let Some(text) = self.stops(status, settings) {
+            return Why { blocked: true, text };
+        }
+        let sandbox = if settings.delivery.mode == Mode::Sandbox {
+            " Mode is sandbox: it goes to the sandbox, and nothing leaves this machine."
+        } else {
+            ""
+        };
+        Why {
+            blocked: false,
+            text: waits(status) + sandbox,
         }
     }
 
     fn stops(&self, status: &Status, settings: &Settings) -> Option<String> {
         let delivery = &settings.delivery;
         if status.brake {
-            let why = status.brake_reason.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+            let why = status
+                .brake_reason
+                .as_ref()
+                .map_or(String::new(), |why| format!(" ({why})"));
             return Some(format!("The brake is on{why}: `kith brake off` lifts it."));
         }
         if !self.rules_ok {
-            return Some("No rules are in force: `kith apply` puts config/ and templates/ in force.".to_owned());
+            return Some(
+                "No rules are in force: `kith apply` puts config/ and templates/ in force.".to_owned(),
+            );
         }
         if self.bound_elsewhere {
             return Some(
@@ -195,10 +223,9 @@ impl Case {
             return Some("There are no contacts: `kith import contacts FILE.csv`.".to_owned());
         }
         if status.alive == 0 {
-            let last = status
-                .daemons
-                .first()
-                .map_or(String::new(), |d| format!(" (one was last heard of {:.0} s ago)", d.silent_secs));
+            let last = status.daemons.first().map_or(String::new(), |d| {
+                format!(" (one was last heard of {:.0} s ago)", d.silent_secs)
+            });
             return Some(format!("No daemon is alive{last}: `kith run` starts one."));
         }
         if self.off > MOST_OFF && !status.simulated {
@@ -211,7 +238,9 @@ impl Case {
             return Some("No sender is configured: [[senders]] in kith.toml.".to_owned());
         }
         if delivery.mode == Mode::Rehearsal && delivery.allow_list.is_empty() {
-            return Some("Mode is rehearsal and delivery.allow_list is empty, so nobody may be written to.".to_owned());
+            return Some(
+                "Mode is rehearsal and delivery.allow_list is empty, so nobody may be written to.".to_owned(),
+            );
         }
         None
     }
@@ -221,7 +250,12 @@ impl Case {
 fn waits(status: &Status) -> String {
     let minute = |at: DateTime<Utc>| local(at, status.zone).format("%Y-%m-%d %H:%M").to_string();
     let queue = &status.queue;
-    let accepted: i64 = status.today.iter().filter(|c| c.name.ends_with(" accepted")).map(|c| c.n).sum();
+    let accepted: i64 = status
+        .today
+        .iter()
+        .filter(|c| c.name.ends_with(" accepted"))
+        .map(|c| c.n)
+        .sum();
     if queue.due + queue.in_hand > 0 {
         return format!(
             "Work is under way: {} due, {} being handed over, {accepted} sent today.",
@@ -229,20 +263,27 @@ fn waits(status: &Status) -> String {
         );
     }
     if let Some(most) = status.held.first() {
-        let next = queue.next_due_at.map_or(String::new(), |at| format!("; the next is looked at {}", minute(at)));
+        let next = queue.next_due_at.map_or(String::new(), |at| {
+            format!("; the next is looked at {}", minute(at))
+        });
         return format!(
             "All {} touches that are due are held, most for {} ({}){next}. {accepted} sent today.",
             queue.held, most.name, most.n
         );
     }
-    let next = [queue.next_due_at, queue.next_look_at].into_iter().flatten().min();
+    let next = [queue.next_due_at, queue.next_look_at]
+        .into_iter()
+        .flatten()
+        .min();
     match next {
         Some(at) => format!(
             "Nothing is due before {}; {} enrollments go on. {accepted} sent today.",
             minute(at),
             queue.active
         ),
-        None => format!("Nobody is in any cadence: no audience, grade or event has let anybody in. {accepted} sent today."),
+        None => format!(
+            "Nobody is in any cadence: no audience, grade or event has let anybody in. {accepted} sent today."
+        ),
     }
 }
 
@@ -302,11 +343,22 @@ mod tests {
         status.brake = true;
         status.brake_reason = Some("wrong price".into());
         status.alive = 0;
-        assert_eq!(case.why(&status, &settings).text, "The brake is on (wrong price): `kith brake off` lifts it.");
+        assert_eq!(
+            case.why(&status, &settings).text,
+            "The brake is on (wrong price): `kith brake off` lifts it."
+        );
         status.brake = false;
-        assert!(case.why(&status, &settings).text.starts_with("No daemon is alive (one was last heard of 1 s ago)"));
+        assert!(
+            case.why(&status, &settings)
+                .text
+                .starts_with("No daemon is alive (one was last heard of 1 s ago)")
+        );
         case.contacts = 0;
-        assert!(case.why(&status, &settings).text.starts_with("There are no contacts"));
+        assert!(
+            case.why(&status, &settings)
+                .text
+                .starts_with("There are no contacts")
+        );
     }
 
     #[test]
@@ -314,7 +366,10 @@ mod tests {
         let (case, mut status, settings) = healthy();
         status.queue.held = 3;
         status.queue.next_due_at = Some("2027-01-05T00:30:00Z".parse().unwrap());
-        status.held = vec![Count { name: "quiet-hours".into(), n: 2 }];
+        status.held = vec![Count {
+            name: "quiet-hours".into(),
+            n: 2,
+        }];
         let why = case.why(&status, &settings);
         assert!(!why.blocked);
         assert_eq!(
@@ -329,6 +384,10 @@ mod tests {
         let (case, mut status, settings) = healthy();
         status.queue.next_look_at = Some("2027-02-01T00:00:00Z".parse().unwrap());
         status.queue.active = 7;
-        assert!(case.why(&status, &settings).text.starts_with("Nothing is due before 2027-02-01 08:00; 7 enrollments"));
+        assert!(
+            case.why(&status, &settings)
+                .text
+                .starts_with("Nothing is due before 2027-02-01 08:00; 7 enrollments")
+        );
     }
 }

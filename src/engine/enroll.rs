@@ -47,14 +47,19 @@ pub struct Arrival {
 /// Runs every audience whose schedule has come round since it last ran. A missed occurrence is made up once.
 pub async fn by_schedule(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     let rules = deps.rules();
-    if rules.current().all(|(_, cadence)| cadence.entry.schedule.is_none()) {
+    if rules
+        .current()
+        .all(|(_, cadence)| cadence.entry.schedule.is_none())
+    {
         return Ok(Summary::default());
     }
     let mut conn = deps.pool.acquire().await?;
     let marks: HashMap<String, DateTime<Utc>> = control::marks(&mut conn).await?.into_iter().collect();
     let mut done = 0;
     for (version, cadence) in rules.current() {
-        let Some(schedule) = &cadence.entry.schedule else { continue };
+        let Some(schedule) = &cadence.entry.schedule else {
+            continue;
+        };
         let name = format!("audience:{}", cadence.name);
         let Some(last) = marks.get(&name).copied() else {
             // Never ran: it starts with the next occurrence after it was applied.
@@ -64,7 +69,12 @@ pub async fn by_schedule(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
         let zone = cadence.entry.zone.unwrap_or(deps.company_zone());
         let due = schedule.next_after(last, zone).is_some_and(|at| at <= now);
         if due && control::move_mark(&mut conn, &name, Some(last), now).await? {
-            let door = Door { rules: &rules, version, cadence, reason: "audience" };
+            let door = Door {
+                rules: &rules,
+                version,
+                cadence,
+                reason: "audience",
+            };
             done += by_audience(deps, &mut conn, &door, now).await?;
         }
     }
@@ -83,15 +93,42 @@ pub fn next_schedule(deps: &Deps, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         .min()
 }
 
-async fn by_audience(deps: &Deps, conn: &mut PgConnection, door: &Door<'_>, now: DateTime<Utc>) -> Result<u64> {
-    let Some(condition) = &door.cadence.entry.audience else { return Ok(0) };
+async fn by_audience(
+    deps: &Deps,
+    conn: &mut PgConnection,
+    door: &Door<'_>,
+    now: DateTime<Utc>,
+) -> Result<u64> {
+    let Some(condition) = &door.cadence.entry.audience else {
+        return Ok(0);
+    };
     let (mut made, mut after): (u64, Option<Member>) = (0, None);
+    let mut grown_at = u64::from(CHUNK);
     loop {
         let zone = deps.company_zone();
-        let members =
-            audience::members(conn, condition, door.cadence.subject, now, zone, after.as_ref(), CHUNK).await?;
-        let arrivals = members.iter().map(|member| Arrival { member: *member, key: None, base: now }).collect();
+        let members = audience::members(
+            conn,
+            condition,
+            door.cadence.subject,
+            now,
+            zone,
+            after.as_ref(),
+            CHUNK,
+        )
+        .await?;
+        let arrivals = members
+            .iter()
+            .map(|member| Arrival {
+                member: *member,
+                key: None,
+                base: now,
+            })
+            .collect();
         made += admit(deps, conn, door, arrivals, now).await?;
+        if made >= grown_at {
+            enrollment::grown(conn).await?;
+            grown_at = made * 4;
+        }
         match members.last() {
             Some(last) if members.len() == CHUNK as usize => after = Some(*last),
             _ => return Ok(made),
@@ -127,7 +164,12 @@ pub async fn by_grade(
                 base: now,
             })
             .collect();
-        let door = Door { rules: &rules, version, cadence, reason: "grade" };
+        let door = Door {
+            rules: &rules,
+            version,
+            cadence,
+            reason: "grade",
+        };
         let arrivals = of_audience(deps, conn, cadence, arrivals, now).await?;
         made += admit(deps, conn, &door, arrivals, now).await?;
     }
@@ -135,7 +177,13 @@ pub async fn by_grade(
 }
 
 fn is_for(cadence: &Cadence, grade: Option<&str>) -> bool {
-    grade.is_some_and(|grade| cadence.entry.on_grade.iter().any(|wanted| wanted.as_str() == grade))
+    grade.is_some_and(|grade| {
+        cadence
+            .entry
+            .on_grade
+            .iter()
+            .any(|wanted| wanted.as_str() == grade)
+    })
 }
 
 /// Stops live enrollments of cadences that are for another grade than the lead has now.
@@ -145,7 +193,8 @@ async fn leave_old_grade(
     people: &[entrant::GradedContact],
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let grades: HashMap<Uuid, Option<&str>> = people.iter().map(|p| (p.lead_id, p.grade.as_deref())).collect();
+    let grades: HashMap<Uuid, Option<&str>> =
+        people.iter().map(|p| (p.lead_id, p.grade.as_deref())).collect();
     let leads: Vec<Uuid> = grades.keys().copied().collect();
     let live = enrollment::live_of(conn, &[], &leads).await?;
     let ends: Vec<enrollment::End> = live
@@ -156,7 +205,11 @@ async fn leave_old_grade(
                 .cadence(live.cadence_version_id)
                 .is_some_and(|cadence| !cadence.entry.on_grade.is_empty() && !is_for(cadence, grade))
         })
-        .map(|live| enrollment::End { id: live.id, state: "stopped", reason: "grade".to_owned() })
+        .map(|live| enrollment::End {
+            id: live.id,
+            state: "stopped",
+            reason: "grade".to_owned(),
+        })
         .collect();
     super::stop::end(conn, &ends, now).await
 }
@@ -189,10 +242,19 @@ pub async fn by_event(
     for (version, cadence) in rules.current().filter(|(_, c)| c.entry.on_event == Some(kind)) {
         let arrivals = who
             .iter()
-            .map(|(member, event)| Arrival { member: *member, key: Some(event.to_string()), base: now })
+            .map(|(member, event)| Arrival {
+                member: *member,
+                key: Some(event.to_string()),
+                base: now,
+            })
             .collect();
         let arrivals = of_audience(deps, conn, cadence, arrivals, now).await?;
-        let door = Door { rules: &rules, version, cadence, reason: kind.as_str() };
+        let door = Door {
+            rules: &rules,
+            version,
+            cadence,
+            reason: kind.as_str(),
+        };
         made += admit(deps, conn, &door, arrivals, now).await?;
     }
     Ok(made)
@@ -206,11 +268,16 @@ pub async fn of_audience(
     arrivals: Vec<Arrival>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Arrival>> {
-    let Some(condition) = &cadence.entry.audience else { return Ok(arrivals) };
+    let Some(condition) = &cadence.entry.audience else {
+        return Ok(arrivals);
+    };
     let pair = |arrival: &Arrival| (arrival.member.contact_id, arrival.member.lead_id);
     let pairs: Vec<(Uuid, Option<Uuid>)> = arrivals.iter().map(pair).collect();
     let holding = audience::holding(conn, condition, &pairs, now, deps.company_zone()).await?;
-    Ok(arrivals.into_iter().filter(|arrival| holding.contains(&pair(arrival))).collect())
+    Ok(arrivals
+        .into_iter()
+        .filter(|arrival| holding.contains(&pair(arrival)))
+        .collect())
 }
 
 /// Enrolls who arrives; who is in already, was in under the same key, or left too recently stays out.
@@ -242,7 +309,9 @@ pub async fn admit(
         .iter()
         .filter_map(|person| enter(deps, door, person, arrivals.get(person.place())?, now))
         .collect();
-    Ok(enrollment::insert(conn, &cadence.name, door.version, now, &rows).await?.len() as u64)
+    Ok(enrollment::insert(conn, &cadence.name, door.version, now, &rows)
+        .await?
+        .len() as u64)
 }
 
 fn enter(
@@ -268,7 +337,11 @@ fn enter(
         account_id: person.account_id,
         lead_id: person.lead_id.filter(|_| cadence.subject == Subject::Lead),
         entry_key: entry_key(cadence, person.lead_id, arrival),
-        state: if withheld(cadence, person) { "control" } else { "active" },
+        state: if withheld(cadence, person) {
+            "control"
+        } else {
+            "active"
+        },
         cursor: step.key.clone(),
         next_at: at,
         reason: door.reason.to_owned(),
@@ -296,6 +369,9 @@ fn withheld(cadence: &Cadence, person: &Candidate) -> bool {
     let exempt = person.grade.as_deref() == Some("A")
         || matches!(person.standing.as_str(), "vip" | "key")
         || person.open_task
-        || cadence.steps.iter().any(|step| step.function.class() == Class::Transactional);
+        || cadence
+            .steps
+            .iter()
+            .any(|step| step.function.class() == Class::Transactional);
     !exempt && chance::draw(0, &["hold-out", &cadence.name, &person.account_key]) < share
 }

@@ -65,6 +65,7 @@ pub struct Deps {
     pub journal: Journal,
     rules: RwLock<Arc<Rules>>,
     incarnation: RwLock<Incarnation>,
+    caught_up_with: RwLock<Option<String>>,
 }
 
 /// What a service did in one go.
@@ -135,6 +136,7 @@ impl Deps {
             journal: parts.journal,
             rules: RwLock::new(Arc::new(parts.rules)),
             incarnation: RwLock::new(parts.incarnation),
+            caught_up_with: RwLock::default(),
         }
     }
 
@@ -152,6 +154,22 @@ impl Deps {
         let fresh = Rules::load(&mut conn).await?;
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
         Ok(true)
+    }
+
+    /// The stamp of the rules that this process has caught up with.
+    pub fn caught_up_with(&self) -> Option<String> {
+        self.caught_up_with
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Notes that it has caught up.
+    pub fn caught_up(&self, stamp: String) {
+        *self
+            .caught_up_with
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(stamp);
     }
 
     /// Who owns the work that this process claims.

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 
 use super::Deps;
 use super::links::MessageLinks;
+use crate::engine::rules::Rules;
 use crate::render::context::{
     Account, Birthday, Company, Contact, Lead, Links, Occasion, Owner, Purchase, RenderContext,
 };
-use crate::engine::rules::Rules;
 use crate::store::facts::PersonRow;
 
 /// The variables of one message.

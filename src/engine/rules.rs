@@ -72,7 +72,13 @@ impl Rules {
         let (mut calendars, mut festivals) = (BTreeMap::new(), BTreeMap::new());
         let (mut company, mut gate, mut grading, mut retention) = (None, None, None, None);
         for version in document::versions(connection).await? {
-            let document::Version { kind, name, version_id, in_force, body } = version;
+            let document::Version {
+                kind,
+                name,
+                version_id,
+                in_force,
+                body,
+            } = version;
             match kind.parse()? {
                 DocumentKind::Cadence => {
                     let read: anyhow::Result<Cadence> = read(&kind, &name, body);
@@ -86,7 +92,13 @@ impl Rules {
                         }
                     };
                     if in_force {
-                        cadences.insert(name, InForce { version_id, cadence: Arc::clone(&cadence) });
+                        cadences.insert(
+                            name,
+                            InForce {
+                                version_id,
+                                cadence: Arc::clone(&cadence),
+                            },
+                        );
                     }
                     cadence_versions.insert(version_id, cadence);
                 }
@@ -129,7 +141,8 @@ impl Rules {
 
     /// The holidays of a region (the company's where it is unknown); `None` where it has no calendar.
     pub fn holidays(&self, region: Option<&str>) -> Option<&HolidayCalendar> {
-        self.calendars.get(self.gate.calendar(region.unwrap_or(&self.company.region))?)
+        self.calendars
+            .get(self.gate.calendar(region.unwrap_or(&self.company.region))?)
     }
 
     /// The cadence version an enrollment is pinned to.
@@ -139,7 +152,9 @@ impl Rules {
 
     /// The cadences in force, by name, with their versions.
     pub fn current(&self) -> impl Iterator<Item = (Uuid, &Cadence)> {
-        self.cadences.values().map(|in_force| (in_force.version_id, in_force.cadence.as_ref()))
+        self.cadences
+            .values()
+            .map(|in_force| (in_force.version_id, in_force.cadence.as_ref()))
     }
 
     /// The version of a template in force.
@@ -149,5 +164,6 @@ impl Rules {
 }
 
 fn read<T: DeserializeOwned>(kind: &str, name: &str, body: Value) -> anyhow::Result<T> {
-    serde_json::from_value(body).with_context(|| format!("the {kind} `{name}` in force cannot be read: apply it again"))
+    serde_json::from_value(body)
+        .with_context(|| format!("the {kind} `{name}` in force cannot be read: apply it again"))
 }

@@ -10,9 +10,9 @@ use sqlx::PgConnection;
 
 use crate::config::Settings;
 use crate::domain::zone::{day_start, local, local_date};
+use crate::store::control;
 use crate::store::report::Count;
 use crate::store::status::{self, DaemonRow, QueueDepth};
-use crate::store::control;
 
 /// How things stand.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -85,7 +85,9 @@ impl fmt::Display for Status {
             (false, ..) => writeln!(f, "brake     off")?,
             (true, reason, at) => {
                 let since = at.map_or(String::new(), |at| format!(" since {}", self.minute(at)));
-                let why = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+                let why = reason
+                    .as_ref()
+                    .map_or(String::new(), |reason| format!(": {reason}"));
                 writeln!(f, "brake     ON{since}{why}")?;
             }
         }
@@ -106,8 +108,17 @@ impl fmt::Display for Status {
         for one in &self.held {
             writeln!(f, "          held: {} {}", one.n, one.name)?;
         }
-        if let Some(at) = [queue.next_due_at, queue.next_look_at].into_iter().flatten().min() {
-            writeln!(f, "next      {}, {} enrollments go on", self.minute(at), queue.active)?;
+        if let Some(at) = [queue.next_due_at, queue.next_look_at]
+            .into_iter()
+            .flatten()
+            .min()
+        {
+            writeln!(
+                f,
+                "next      {}, {} enrollments go on",
+                self.minute(at),
+                queue.active
+            )?;
         }
         if queue.parked > 0 {
             writeln!(f, "parked    {} events name nobody known", queue.parked)?;

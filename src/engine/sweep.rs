@@ -4,7 +4,9 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 
 use super::{Deps, Summary, ingest};
-use crate::store::{daemon, partition};
+use crate::domain::cadence::Class;
+use crate::domain::gate_rules::Uncertain;
+use crate::store::{daemon, outcome, partition};
 
 /// Buries dead incarnations and takes over what they had: claims go back, crossings become uncertain.
 pub async fn inherit(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
@@ -34,6 +36,13 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     let mut summary = inherit(deps, now).await?;
     summary.done += ingest::unpark(deps, now).await?.done;
     let mut conn = deps.pool.acquire().await?;
+    let rules = deps.rules();
+    for class in [Class::Transactional, Class::Alert, Class::Care, Class::Marketing] {
+        if let Uncertain::RetryAfter(patience) = rules.gate.uncertain.of(class) {
+            let before = now - patience.length();
+            summary.done += outcome::retry_uncertain(&mut conn, class.number(), before, now).await?;
+        }
+    }
     partition::ensure(&mut conn, now).await?;
     Ok(summary)
 }

@@ -1,5 +1,7 @@
 //! A mail as the recipient sees it, read from its bytes within limits.
 
+use std::borrow::Cow;
+
 use mail_parser::{MessageParser, MimeHeaders};
 use thiserror::Error;
 
@@ -61,10 +63,10 @@ pub fn read(raw: &[u8]) -> Result<ReadMail, Unreadable> {
         subject: mail.subject().unwrap_or_default().to_owned(),
         from: from.unwrap_or_default(),
         html: own(&mail.html_body, true)
-            .then(|| mail.body_html(0).map(|html| html.into_owned()))
+            .then(|| mail.body_html(0).map(Cow::into_owned))
             .flatten(),
         text: own(&mail.text_body, false)
-            .then(|| mail.body_text(0).map(|text| text.into_owned()))
+            .then(|| mail.body_text(0).map(Cow::into_owned))
             .flatten(),
         attachments: mail
             .attachments()

@@ -48,7 +48,11 @@ pub async fn rows<'c>(
     conn: &'c mut PgConnection,
     table: &Table,
 ) -> Result<BoxStream<'c, Result<Vec<u8>, StoreError>>, StoreError> {
-    let statement = format!("copy (select {} from {}) to stdout", columns(table), quoted(&table.name));
+    let statement = format!(
+        "copy (select {} from {}) to stdout",
+        columns(table),
+        quoted(&table.name)
+    );
     let stream = conn.copy_out_raw(&statement).await?;
     Ok(stream.map(|chunk| Ok(chunk?.to_vec())).boxed())
 }
@@ -82,7 +86,12 @@ fn quoted(name: &str) -> String {
 }
 
 fn columns(table: &Table) -> String {
-    table.columns.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", ")
+    table
+        .columns
+        .iter()
+        .map(|c| quoted(c))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Where a sequence stands.
@@ -129,7 +138,9 @@ pub async fn set_sequences(conn: &mut PgConnection, all: &[Sequence]) -> Result<
 
 /// Begins a transaction that sees one moment of the database.
 pub async fn one_moment(conn: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query("begin isolation level repeatable read, read only").execute(conn).await?;
+    sqlx::query("begin isolation level repeatable read, read only")
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -143,7 +154,10 @@ pub async fn end_moment(conn: &mut PgConnection) -> Result<(), StoreError> {
 pub async fn occupied(conn: &mut PgConnection, tables: &[Table]) -> Result<Option<String>, StoreError> {
     for table in tables.iter().filter(|t| t.name != "control") {
         let statement = format!("select exists (select from {})", quoted(&table.name));
-        if sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut *conn).await? {
+        if sqlx::query_scalar(AssertSqlSafe(statement))
+            .fetch_one(&mut *conn)
+            .await?
+        {
             return Ok(Some(table.name.clone()));
         }
     }
@@ -153,7 +167,10 @@ pub async fn occupied(conn: &mut PgConnection, tables: &[Table]) -> Result<Optio
 /// Empties every table, the logins too.
 pub async fn empty(conn: &mut PgConnection, tables: &[Table]) -> Result<(), StoreError> {
     let names: Vec<String> = tables.iter().map(|t| quoted(&t.name)).collect();
-    let statement = format!("truncate {}, web_session, login_link restart identity", names.join(", "));
+    let statement = format!(
+        "truncate {}, web_session, login_link restart identity",
+        names.join(", ")
+    );
     sqlx::query(AssertSqlSafe(statement)).execute(conn).await?;
     Ok(())
 }

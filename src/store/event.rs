@@ -202,30 +202,44 @@ pub async fn park(
     Ok(())
 }
 
-/// Takes parked events back whose message is known by now.
-pub async fn unpark(
+/// Why an event is parked until somebody says who is meant.
+pub const SEVERAL: &str = "the name fits several contacts";
+
+/// Parked events whose message or person is known by now. They stay parked until [`forget_parked`].
+pub async fn known_by_now(
     conn: &mut PgConnection,
     limit: i64,
 ) -> Result<Vec<(Uuid, String, serde_json::Value)>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        with p as (
-            select p.id from event_parked p
-            where p.message_id is not null
-              and (exists (select 1 from message m where m.id = p.message_id)
-                   or exists (select 1 from touch t where t.message_id = p.message_id))
-            order by p.received_at, p.id
-            limit $1
-            for update skip locked
-        )
-        delete from event_parked e using p where e.id = p.id
-        returning e.id, e.source, e.payload
+        select p.id, p.source, p.payload
+        from event_parked p
+        where p.reason <> $2 and case
+                  when p.message_id is not null then
+                      exists (select 1 from message m where m.id = p.message_id)
+                      or exists (select 1 from touch t where t.message_id = p.message_id)
+                  else
+                      exists (select 1 from contact_ref r where r.external_id = p.payload ->> 'contact')
+                      or exists (select 1 from contact c where c.email = lower(p.payload ->> 'contact'))
+                      or exists (select 1 from contact c where c.phone = p.payload ->> 'contact')
+              end
+        order by p.received_at, p.id
+        limit $1
         "#,
         limit,
+        SEVERAL,
     )
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|r| (r.id, r.source, r.payload)).collect())
+}
+
+/// Takes parked events away that have been taken in.
+pub async fn forget_parked(conn: &mut PgConnection, ids: &[Uuid]) -> Result<(), StoreError> {
+    sqlx::query!("delete from event_parked where id = any($1)", ids)
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Evidence of life settles an uncertain message as accepted. Returns the touches.

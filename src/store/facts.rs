@@ -9,7 +9,10 @@ use super::StoreError;
 
 /// What the gate judges by.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that the gate asks for")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own that the gate asks for"
+)]
 pub struct GateRow {
     /// The touch.
     pub touch_id: Uuid,

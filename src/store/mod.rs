@@ -5,8 +5,10 @@
 
 pub mod admin;
 pub mod audience;
-mod condition;
+pub mod audit;
 pub mod backup;
+pub mod bench;
+mod condition;
 pub mod contact;
 pub mod control;
 pub mod crossing;
@@ -44,7 +46,6 @@ pub mod today;
 pub mod token;
 pub mod touch;
 pub mod user;
-pub mod audit;
 
 use std::time::Duration;
 

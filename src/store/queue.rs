@@ -19,6 +19,8 @@ pub struct Incarnation {
 #[derive(Debug, Clone)]
 pub struct ClaimedTouch {
     touch_id: Uuid,
+    daemon_id: Uuid,
+    epoch: i64,
     /// Message id, fixed when the touch was planned.
     pub message_id: Uuid,
     /// Its enrollment.
@@ -64,11 +66,28 @@ impl ClaimedTouch {
     pub fn id(&self) -> Uuid {
         self.touch_id
     }
+
+    /// Who claimed it. Whatever completes it is written in this name, even when the process lives on as another: its old
+    /// attempts must not act on a new claim of the same touch.
+    pub fn owner(&self) -> Incarnation {
+        Incarnation {
+            id: self.daemon_id,
+            epoch: self.epoch,
+        }
+    }
+}
+
+/// Commits of this transaction do not wait for the disk: for claims, which are harmless to lose.
+pub async fn without_waiting(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!("set local synchronous_commit = off")
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Claims up to `limit` due touches, best class first, skipping what others hold.
 ///
-/// The claim is a lost cause without harm, so it commits without waiting for the disk.
+/// A lost claim is harmless: see [`without_waiting`].
 pub async fn claim(
     conn: &mut PgConnection,
     who: Incarnation,
@@ -98,8 +117,8 @@ pub async fn claim(
             dated_at = case when q.tries = 0 or q.dated_at is null then $3 else q.dated_at end
         from due
         where q.touch_id = due.touch_id
-        returning q.touch_id, q.message_id, q.enrollment_id, q.contact_id, q.account_id, q.lead_id, q.cadence,
-                  q.cadence_version_id, q.step_key, q.class, q.channel, q.sender, q.due_at, q.first_due_at,
+        returning q.touch_id, q.daemon_id as "daemon_id!", q.epoch as "epoch!", q.message_id, q.enrollment_id, q.contact_id,
+                  q.account_id, q.lead_id, q.cadence, q.cadence_version_id, q.step_key, q.class, q.channel, q.sender, q.due_at, q.first_due_at,
                   q.expires_at, q.held, q.held_until, q.tries, q.shard,
                   q.dated_at as "dated_at!"
         "#,
@@ -201,7 +220,7 @@ pub async fn skip(
     Ok(done.rows_affected())
 }
 
-/// Gives claimed, not yet crossed touches back at once (a drain, or a crossing that was refused).
+/// Gives claimed, not yet crossed touches back at once: their preparation failed.
 pub async fn give_back(
     conn: &mut PgConnection,
     who: Incarnation,

@@ -21,7 +21,11 @@ fn counts(rows: Vec<Counted>) -> Counts {
 
 /// Contacts in the database.
 pub async fn contacts(conn: &mut PgConnection) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar!(r#"select count(*) as "n!" from contact where merged_into is null"#).fetch_one(conn).await?)
+    Ok(
+        sqlx::query_scalar!(r#"select count(*) as "n!" from contact where merged_into is null"#)
+            .fetch_one(conn)
+            .await?,
+    )
 }
 
 /// Accepted messages by channel.
@@ -104,9 +108,11 @@ pub async fn responses(conn: &mut PgConnection) -> Result<Counts, StoreError> {
 
 /// Customers who were lost and have come back.
 pub async fn won_back(conn: &mut PgConnection) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar!(r#"select count(*) as "n!" from account where won_back_at is not null"#)
-        .fetch_one(conn)
-        .await?)
+    Ok(
+        sqlx::query_scalar!(r#"select count(*) as "n!" from account where won_back_at is not null"#)
+            .fetch_one(conn)
+            .await?,
+    )
 }
 
 /// Birthdays kept by a message, by calendar.
@@ -156,7 +162,11 @@ pub async fn faults(conn: &mut PgConnection) -> Result<Faults, StoreError> {
     )
     .fetch_one(conn)
     .await?;
-    Ok(Faults { lost: row.lost, duplicates: row.duplicates, uncertain: row.uncertain })
+    Ok(Faults {
+        lost: row.lost,
+        duplicates: row.duplicates,
+        uncertain: row.uncertain,
+    })
 }
 
 /// A lead that went from B to A, with what decided.
@@ -200,7 +210,10 @@ pub async fn promotions(conn: &mut PgConnection, limit: i64) -> Result<Vec<Promo
 }
 
 /// Customers won back: name, tier when lost, when.
-pub async fn returned(conn: &mut PgConnection, limit: i64) -> Result<Vec<(String, String, DateTime<Utc>)>, StoreError> {
+pub async fn returned(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<(String, String, DateTime<Utc>)>, StoreError> {
     let rows = sqlx::query!(
         r#"
         select name, coalesce(tier_at_loss, '') as "tier!", won_back_at as "at!" from account

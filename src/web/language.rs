@@ -73,8 +73,7 @@ impl Language {
             .or_else(|| {
                 let list = parts.headers.get(ACCEPT_LANGUAGE)?.to_str().ok()?;
                 list.split(',')
-                    .filter_map(|item| Self::of_word(item.split(';').next().unwrap_or_default()))
-                    .next()
+                    .find_map(|item| Self::of_word(item.split(';').next().unwrap_or_default()))
             })
             .unwrap_or(Self::English)
     }

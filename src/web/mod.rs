@@ -104,7 +104,11 @@ mod tests {
         let at = |text: &str| text.parse::<SocketAddr>().unwrap();
         assert!(may_bind(at("127.0.0.1:8600"), false).is_ok());
         assert!(may_bind(at("[::1]:8600"), false).is_ok());
-        assert!(may_bind(at("0.0.0.0:8600"), false).unwrap_err().contains("kith user add"));
+        assert!(
+            may_bind(at("0.0.0.0:8600"), false)
+                .unwrap_err()
+                .contains("kith user add")
+        );
         assert!(may_bind(at("0.0.0.0:8600"), true).is_ok());
     }
 

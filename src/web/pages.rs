@@ -12,6 +12,7 @@ use handlebars::{
 use rust_embed::RustEmbed;
 use serde::Serialize;
 use serde_json::Value;
+use url::form_urlencoded;
 
 use super::error::HttpError;
 use super::language::Language;
@@ -60,11 +61,22 @@ impl Pages {
         templates.register_helper("word", Box::new(Known(words.clone())));
         handlebars_helper!(num: |n: Value| grouped(&n));
         templates.register_helper("num", Box::new(num));
-        Ok(Self { templates, words, style })
+        handlebars_helper!(query: |value: str| form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>());
+        templates.register_helper("query", Box::new(query));
+        Ok(Self {
+            templates,
+            words,
+            style,
+        })
     }
 
     /// A page; `view` is an object, to which the language is added.
-    pub fn show(&self, page: &str, language: Language, view: &impl Serialize) -> Result<Html<String>, HttpError> {
+    pub fn show(
+        &self,
+        page: &str,
+        language: Language,
+        view: &impl Serialize,
+    ) -> Result<Html<String>, HttpError> {
         let mut view = serde_json::to_value(view).map_err(anyhow::Error::from)?;
         if let Value::Object(fields) = &mut view {
             fields.insert("lang".to_owned(), language.tag().into());
@@ -147,7 +159,10 @@ impl handlebars::HelperDef for Word {
         _: &mut RenderContext<'reg, 'rc>,
         out: &mut dyn Output,
     ) -> HelperResult {
-        let key = helper.param(0).and_then(|p| p.value().as_str()).unwrap_or_default();
+        let key = helper
+            .param(0)
+            .and_then(|p| p.value().as_str())
+            .unwrap_or_default();
         let Some(word) = find(&self.0, context, key) else {
             let why = format!("no text `{key}`");
             return Err(RenderError::from(RenderErrorReason::Other(why)));
@@ -177,7 +192,12 @@ impl handlebars::HelperDef for Known {
         _: &mut RenderContext<'reg, 'rc>,
         out: &mut dyn Output,
     ) -> HelperResult {
-        let text = |at| helper.param(at).and_then(|p| p.value().as_str()).unwrap_or_default();
+        let text = |at| {
+            helper
+                .param(at)
+                .and_then(|p| p.value().as_str())
+                .unwrap_or_default()
+        };
         let (section, value) = (text(0), text(1));
         let word = find(&self.0, context, &format!("{section}.{value}")).unwrap_or(value);
         out.write(&engine.get_escape_fn()(word))?;
@@ -196,7 +216,10 @@ mod tests {
         let words = words().unwrap();
         let keys = |tag: &str| words[tag].keys().cloned().collect::<BTreeSet<_>>();
         assert_eq!(keys("en"), keys("zh-Hans"));
-        let public: BTreeSet<_> = keys("en").into_iter().filter(|k| k.starts_with("public.")).collect();
+        let public: BTreeSet<_> = keys("en")
+            .into_iter()
+            .filter(|k| k.starts_with("public."))
+            .collect();
         assert!(!public.is_empty());
         assert_eq!(keys("zh-Hant"), public);
     }
@@ -222,7 +245,10 @@ mod tests {
         for path in Files::iter().filter(|p| p.ends_with(".hbs")) {
             let file = Files::get(&path).unwrap();
             let text = std::str::from_utf8(&file.data).unwrap();
-            for piece in ["{{t \"", "(t \""].iter().flat_map(|mark| text.split(mark).skip(1)) {
+            for piece in ["{{t \"", "(t \""]
+                .iter()
+                .flat_map(|mark| text.split(mark).skip(1))
+            {
                 let key = piece.split('"').next().unwrap();
                 assert!(words["en"].contains_key(key), "{path}: {key}");
                 asked += 1;

@@ -35,8 +35,15 @@ pub async fn headers(request: Request, next: Next) -> Response {
     set(CONTENT_SECURITY_POLICY, if message { MESSAGE } else { PAGE });
     set(X_FRAME_OPTIONS, if message { "SAMEORIGIN" } else { "DENY" });
     set(X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(REFERRER_POLICY, "no-referrer");
-    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    // With `no-referrer` a browser says `Origin: null` even to the page's own forms.
+    set(
+        REFERRER_POLICY,
+        if message { "no-referrer" } else { "same-origin" },
+    );
+    set(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    );
     set(
         HeaderName::from_static("permissions-policy"),
         "camera=(), geolocation=(), microphone=()",
@@ -58,18 +65,19 @@ pub async fn same_origin(request: Request, next: Next) -> Result<Response, HttpE
 
 /// Browsers put `Origin` on every POST; what sends neither it nor `Sec-Fetch-Site` is no browser with a session.
 fn is_own(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
     let own = |origin: &str| {
         let host = origin.split_once("://").map(|(_, host)| host);
         host.is_some() && host == text(HOST)
     };
     match text(ORIGIN) {
-        // `no-referrer` makes some browsers say `null` even to their own page; they tell the truth in this one.
-        Some("null") | None => {
-            headers
-                .get("sec-fetch-site")
-                .is_some_and(|site| site == "same-origin")
-        }
+        Some("null") | None => headers
+            .get("sec-fetch-site")
+            .is_some_and(|site| site == "same-origin"),
         Some(origin) => own(origin),
     }
 }
@@ -87,7 +95,14 @@ mod tests {
             (vec![("host", "k:1"), ("origin", "null")], false),
             (vec![("host", "k:1")], false),
             (vec![("host", "k:1"), ("sec-fetch-site", "same-origin")], true),
-            (vec![("host", "k:1"), ("origin", "null"), ("sec-fetch-site", "cross-site")], false),
+            (
+                vec![
+                    ("host", "k:1"),
+                    ("origin", "null"),
+                    ("sec-fetch-site", "cross-site"),
+                ],
+                false,
+            ),
             (vec![("origin", "http://k:1")], false),
         ] {
             let mut headers = HeaderMap::new();

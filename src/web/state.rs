@@ -46,4 +46,3 @@ impl WebState {
         Ok(self.deps.pool.acquire().await?)
     }
 }
-

@@ -49,7 +49,11 @@ impl TaskForm {
                 })
             }
             "snooze" => {
-                let days: u64 = self.until.trim().parse().map_err(|_| wrong("until: a number of days"))?;
+                let days: u64 = self
+                    .until
+                    .trim()
+                    .parse()
+                    .map_err(|_| wrong("until: a number of days"))?;
                 if !(1..=90).contains(&days) {
                     return Err(wrong("until: between 1 and 90 days"));
                 }
@@ -105,7 +109,10 @@ mod tests {
         assert!(matches!(read("done", "", "").unwrap(), Act::Done { outcome } if outcome == "done"));
         assert!(read("hand-over", "", " ").is_err() && read("hand-over", "", "o1").is_ok());
         assert!(read("leave", "2026-12-01", "").is_ok());
-        assert!(read("leave", "2026-11-22", "").is_err(), "that was yesterday in Shanghai");
+        assert!(
+            read("leave", "2026-11-22", "").is_err(),
+            "that was yesterday in Shanghai"
+        );
         assert!(read("leave", "2099-01-01", "").is_err() && read("drop", "", "").is_err());
     }
 }

@@ -294,15 +294,35 @@ async fn the_command_tells_places_on_one_side_and_the_diff_on_the_other() {
     };
     let (code, out, err) = said(&["--dry-run"]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    assert!(out.contains("+ cadence b-to-a: 0 live enrollments, 0 may enter now"), "{out}");
+    assert!(
+        out.contains("+ cadence b-to-a: 0 live enrollments, 0 may enter now"),
+        "{out}"
+    );
     assert!(out.ends_with("dry run: nothing was changed\n"), "{out}");
     assert!(said(&[]).1.contains(" added, 0 changed, 0 retired, 0 unchanged"));
     assert!(said(&[]).1.starts_with("no change ("));
 
-    replace(dir.path(), "config/cadences/b-to-a.toml", "template = \"b-value\"", "template = \"b-valeu\"");
+    replace(
+        dir.path(),
+        "config/cadences/b-to-a.toml",
+        "template = \"b-value\"",
+        "template = \"b-valeu\"",
+    );
     let (code, out, err) = said(&[]);
     assert_eq!((code, out.as_str()), (Some(2), ""));
-    let place = dir.path().join("config/cadences/b-to-a.toml").display().to_string();
-    assert!(err.starts_with(&format!("{place}:21:1: steps.0.template: there is no template `b-valeu`")), "{err}");
-    assert!(err.ends_with("refused: 1 problems; nothing was changed\n"), "{err}");
+    let place = dir
+        .path()
+        .join("config/cadences/b-to-a.toml")
+        .display()
+        .to_string();
+    assert!(
+        err.starts_with(&format!(
+            "{place}:21:1: steps.0.template: there is no template `b-valeu`"
+        )),
+        "{err}"
+    );
+    assert!(
+        err.ends_with("refused: 1 problems; nothing was changed\n"),
+        "{err}"
+    );
 }

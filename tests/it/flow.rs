@@ -13,7 +13,11 @@ fn demo(folder: &std::path::Path, more: &[&str]) -> Value {
         .env("KITH_DATABASE__DATA_DIR", folder)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -24,22 +28,50 @@ fn ninety_days_tell_the_whole_story_and_repeat() {
     let played = demo(folder.path(), &["--days", "90", "--connections", "8"]);
     let count = |path: &str| played.pointer(path).and_then(Value::as_i64).unwrap_or(0);
     for channel in ["email", "sms", "task"] {
-        assert!(count(&format!("/sent/{channel}")) > 0, "nothing by {channel}: {played}");
+        assert!(
+            count(&format!("/sent/{channel}")) > 0,
+            "nothing by {channel}: {played}"
+        );
     }
     let reasons = played["held"].as_object().unwrap().len();
     assert!(reasons >= 6, "{reasons} reasons: {played}");
     assert!(count("/moves/B->A") > 0, "{played}");
-    assert!(played["moves"].as_object().unwrap().keys().any(|m| m.starts_with("A->")), "{played}");
+    assert!(
+        played["moves"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .any(|m| m.starts_with("A->")),
+        "{played}"
+    );
     assert!(count("/won_back") > 0, "{played}");
-    assert!(count("/birthdays/gregorian") > 0 && count("/birthdays/lunar") > 0, "{played}");
-    assert_eq!((count("/lost"), count("/duplicates"), count("/uncertain")), (0, 0, 0), "{played}");
-    let before: i64 = played["grades"]["before"].as_object().unwrap().values().filter_map(Value::as_i64).sum();
+    assert!(
+        count("/birthdays/gregorian") > 0 && count("/birthdays/lunar") > 0,
+        "{played}"
+    );
+    assert_eq!(
+        (count("/lost"), count("/duplicates"), count("/uncertain")),
+        (0, 0, 0),
+        "{played}"
+    );
+    let before: i64 = played["grades"]["before"]
+        .as_object()
+        .unwrap()
+        .values()
+        .filter_map(Value::as_i64)
+        .sum();
     assert_eq!(before, 286, "open leads of the sample company");
 
     // The same seed gives the same story, by one connection as by eight; another seed another.
     let eight = demo(folder.path(), &["--days", "14", "--connections", "8"]);
-    assert_eq!(demo(folder.path(), &["--days", "14", "--connections", "1"]), eight);
-    assert_ne!(demo(folder.path(), &["--days", "14", "--seed", "2"])["responses"], eight["responses"]);
+    assert_eq!(
+        demo(folder.path(), &["--days", "14", "--connections", "1"]),
+        eight
+    );
+    assert_ne!(
+        demo(folder.path(), &["--days", "14", "--seed", "2"])["responses"],
+        eight["responses"]
+    );
 }
 
 /// As root the server runs as another user, who must be able to walk to its files.

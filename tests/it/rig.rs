@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::harness::TestDb;
 
 /// Longer than anything here may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits for `work`, but not for ever.
 pub async fn within<T>(work: impl Future<Output = T>) -> T {
@@ -89,17 +89,25 @@ pub struct Files {
 impl Files {
     /// Writes `kith.toml`, the cadences, and a template `note`; the calendars are the shipped ones.
     pub fn write(kith: &str, cadences: &[(String, String)]) -> Self {
-        let files = Self { dir: tempfile::tempdir().unwrap() };
+        let files = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
         let config = files.config();
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
         std::fs::create_dir_all(config.join("cadences")).unwrap();
         copy(&shipped.join("calendars"), &config.join("calendars"));
         for shared in ["_layouts", "_partials"] {
-            copy(&shipped.with_file_name("templates").join(shared), &files.templates().join(shared));
+            copy(
+                &shipped.with_file_name("templates").join(shared),
+                &files.templates().join(shared),
+            );
         }
         // Nobody is won back here, so that no cadence is missing.
         let retention = std::fs::read_to_string(shipped.join("retention.toml")).unwrap();
-        let kept: Vec<&str> = retention.lines().filter(|line| !line.starts_with("win_back")).collect();
+        let kept: Vec<&str> = retention
+            .lines()
+            .filter(|line| !line.starts_with("win_back"))
+            .collect();
         std::fs::write(config.join("retention.toml"), kept.join("\n")).unwrap();
         std::fs::write(config.join("kith.toml"), kith).unwrap();
         for (name, text) in cadences {
@@ -129,7 +137,9 @@ impl Files {
             panic!("{}", list.join("\n"));
         });
         let mut conn = pool.acquire().await.unwrap();
-        apply::apply(&mut conn, &checked, &[], "test", now, &IdSource::Random).await.unwrap();
+        apply::apply(&mut conn, &checked, &[], "test", now, &IdSource::Random)
+            .await
+            .unwrap();
     }
 }
 
@@ -160,7 +170,11 @@ impl Town {
         let db = TestDb::new().await;
         let files = Files::write(kith, cadences);
         files.apply(&db.pool, now).await;
-        Self { db, clock: Clock::manual(now), files }
+        Self {
+            db,
+            clock: Clock::manual(now),
+            files,
+        }
     }
 
     /// The present.
@@ -182,7 +196,9 @@ impl Town {
         let rules = Rules::load(&mut conn).await.unwrap();
         let key = control::read(&mut conn).await.unwrap().token_key;
         let id = Uuid::now_v7();
-        let incarnation = daemon::register(&mut conn, id, "test", 1, &[], "0").await.unwrap();
+        let incarnation = daemon::register(&mut conn, id, "test", 1, &[], "0")
+            .await
+            .unwrap();
         drop(conn);
         let mut channels = Channels::default();
         channels.add(ChannelKind::Email, "mail", channel);
@@ -277,7 +293,12 @@ pub async fn enroll(pool: &PgPool, cadence: &str, due: DateTime<Utc>, which: &st
          from contact c, document d
          where d.kind = 'cadence' and d.name = $1 and ({which})"
     );
-    let done = sqlx::query(sqlx::AssertSqlSafe(text)).bind(cadence).bind(due).execute(pool).await.unwrap();
+    let done = sqlx::query(sqlx::AssertSqlSafe(text))
+        .bind(cadence)
+        .bind(due)
+        .execute(pool)
+        .await
+        .unwrap();
     done.rows_affected()
 }
 
@@ -299,7 +320,11 @@ impl Postbox {
             gate.open();
             Arc::new(Mutex::new(gate))
         };
-        Self { before: open(), crossed: open(), sent: Arc::default() }
+        Self {
+            before: open(),
+            crossed: open(),
+            sent: Arc::default(),
+        }
     }
 
     /// Shuts the gate before the crossing and returns it.
@@ -340,7 +365,9 @@ impl Channel for Postbox {
         crossing: &'a dyn Crossing,
     ) -> BoxFuture<'a, SendOutcome> {
         Box::pin(async move {
-            let BuiltMessage::Email(mail) = message else { panic!("only mails here") };
+            let BuiltMessage::Email(mail) = message else {
+                panic!("only mails here")
+            };
             let gate = self.before.lock().unwrap().clone();
             gate.pass().await;
             if crossing.cross().await == Crossed::Stop {
@@ -351,7 +378,9 @@ impl Channel for Postbox {
                 return SendOutcome::Withdrawn;
             }
             self.sent.lock().unwrap().push(mail.rcpt_to.clone());
-            SendOutcome::Accepted { reply: "250 taken".to_owned() }
+            SendOutcome::Accepted {
+                reply: "250 taken".to_owned(),
+            }
         })
     }
 }
@@ -375,7 +404,10 @@ pub async fn bury(pool: &PgPool, deps: &Deps) {
         .execute(&mut *conn)
         .await
         .unwrap();
-    assert_eq!(daemon::bury(&mut conn, 1800.0).await.unwrap(), vec![deps.incarnation().id]);
+    assert_eq!(
+        daemon::bury(&mut conn, 1800.0).await.unwrap(),
+        vec![deps.incarnation().id]
+    );
 }
 
 /// The address of a database for another process.

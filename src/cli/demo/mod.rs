@@ -55,7 +55,11 @@ pub struct DemoArgs {
 fn first_day(text: &str) -> Result<NaiveDate, String> {
     let date: NaiveDate = text.parse().map_err(|_| "a date such as 2027-01-04".to_owned())?;
     let years = NaiveDate::from_ymd_opt(2000, 1, 1)..NaiveDate::from_ymd_opt(2090, 1, 1);
-    if years.contains(&Some(date)) { Ok(date) } else { Err("a date from 2000 to 2089".to_owned()) }
+    if years.contains(&Some(date)) {
+        Ok(date)
+    } else {
+        Err("a date from 2000 to 2089".to_owned())
+    }
 }
 
 /// Plays the demo.
@@ -63,17 +67,27 @@ pub async fn run(args: DemoArgs, context: &Context) -> Result<ExitCode> {
     if let Some(by) = args.advance {
         return stay::advance(context, by).await;
     }
+    // A port that is taken is told now, not after three months.
+    let doors = if args.exit {
+        None
+    } else {
+        Some(stay::Doors::open(context).await?)
+    };
     let stage = Stage::build(&args, context).await?;
     let played = play(&args, &stage).await;
-    match played {
-        Ok((simulation, figures)) if args.exit => {
+    match (played, doors) {
+        (Ok((simulation, _)), Some(doors)) => stay::stay(stage, simulation, doors).await,
+        (Ok((simulation, figures)), None) => {
             drop(simulation);
             let clean = figures.is_clean();
             stage.clear().await?;
-            if clean { Ok(ExitCode::SUCCESS) } else { bail!("messages were lost or sent twice") }
+            if clean {
+                Ok(ExitCode::SUCCESS)
+            } else {
+                bail!("messages were lost or sent twice")
+            }
         }
-        Ok((simulation, _)) => stay::stay(stage, simulation, context).await,
-        Err(error) => {
+        (Err(error), _) => {
             stage.clear().await.ok();
             Err(error)
         }
@@ -81,8 +95,14 @@ pub async fn run(args: DemoArgs, context: &Context) -> Result<ExitCode> {
 }
 
 async fn play(args: &DemoArgs, stage: &Stage) -> Result<(Simulation, Figures)> {
-    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(u64::from(args.days)) };
-    bar.set_style(ProgressStyle::with_template("  {msg} [{bar:40}] day {pos} of {len}  {eta}")?.progress_chars("=> "));
+    let bar = if args.json {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new(u64::from(args.days))
+    };
+    bar.set_style(
+        ProgressStyle::with_template("  {msg} [{bar:40}] day {pos} of {len}  {eta}")?.progress_chars("=> "),
+    );
     let mut simulation = Simulation::new(stage.app.deps.clone(), args.seed);
     let target = stage.begin + TimeDelta::days(i64::from(args.days));
     simulation.settle_down(stage.begin).await?;

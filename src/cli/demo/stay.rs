@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use chrono::TimeDelta;
+use sqlx::ConnectOptions as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -20,22 +21,53 @@ use crate::web;
 /// How often the clock looks whether it has been asked to move, and responses are taken in.
 const LOOK: Duration = Duration::from_millis(300);
 
+/// The two listeners, taken before anything is played.
+pub struct Doors {
+    public: TcpListener,
+    admin: TcpListener,
+}
+
+impl Doors {
+    /// Takes the ports.
+    pub async fn open(context: &Context) -> Result<Self> {
+        let listen = &context.settings.listen;
+        let bind = async |address| {
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("listening on {address}"))
+        };
+        Ok(Self {
+            public: bind(listen.public).await?,
+            admin: bind(listen.admin).await?,
+        })
+    }
+}
+
 /// Serves the pages until Ctrl-C, still on the simulated clock.
-pub async fn stay(stage: Stage, mut simulation: Simulation, context: &Context) -> Result<ExitCode> {
+pub async fn stay(stage: Stage, mut simulation: Simulation, doors: Doors) -> Result<ExitCode> {
     let deps = stage.app.deps.clone();
     let stop = CancellationToken::new();
     tokio::spawn(until_signal(stop.clone()));
-    let listen = &context.settings.listen;
+    let at = doors.admin.local_addr()?;
     let pages = web::WebState::new(deps.clone(), Some(crate::cli::trace::metrics()?));
-    let public = TcpListener::bind(listen.public).await.with_context(|| format!("listening on {}", listen.public))?;
-    let admin = TcpListener::bind(listen.admin).await.with_context(|| format!("listening on {}", listen.admin))?;
     let servers = [
-        tokio::spawn(web::serve(public, web::public_router(pages.clone()), stop.clone())),
-        tokio::spawn(web::serve(admin, web::admin_router(pages), stop.clone())),
+        tokio::spawn(web::serve(
+            doors.public,
+            web::public_router(pages.clone()),
+            stop.clone(),
+        )),
+        tokio::spawn(web::serve(doors.admin, web::admin_router(pages), stop.clone())),
     ];
     let link = web::login_link(&deps, "operator", TimeDelta::hours(12)).await?;
-    println!("\n  The page is up: http://{}{link}", listen.admin);
-    println!("  The clock stands still at {}. `kith demo --advance 7d` moves it. Ctrl-C ends the demo.", deps.clock.now().format("%Y-%m-%d %H:%M"));
+    println!("\n  The page is up: http://{at}{link}");
+    println!(
+        "  To ask on the command line: export DATABASE_URL='{}'",
+        stage.options().to_url_lossy()
+    );
+    println!(
+        "  The clock stands still at {}. `kith demo --advance 7d` moves it. Ctrl-C ends the demo.",
+        deps.clock.now().format("%Y-%m-%d %H:%M")
+    );
     while !stop.is_cancelled() {
         let now = deps.clock.now();
         let target = {
@@ -79,7 +111,9 @@ pub async fn advance(context: &Context, by: Span) -> Result<ExitCode> {
         .context("no demo is up: `kith demo` starts one")?;
     let mut conn = pool.acquire().await?;
     let control = control::read(&mut conn).await?;
-    let Some(now) = control.simulated_now else { bail!("no demo is up: `kith demo` starts one") };
+    let Some(now) = control.simulated_now else {
+        bail!("no demo is up: `kith demo` starts one")
+    };
     let target = now + length;
     control::ask_simulated(&mut conn, Some(target)).await?;
     loop {

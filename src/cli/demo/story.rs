@@ -48,7 +48,10 @@ impl Figures {
             contacts: tally::contacts(&mut conn).await?,
             sent,
             held: tally::held(&mut conn).await?,
-            grades: Grades { before, after: tally::grades(&mut conn).await? },
+            grades: Grades {
+                before,
+                after: tally::grades(&mut conn).await?,
+            },
             moves: tally::moves(&mut conn, stage.begin).await?,
             responses: tally::responses(&mut conn).await?,
             won_back: tally::won_back(&mut conn).await?,
@@ -91,14 +94,26 @@ pub async fn tell(args: &DemoArgs, stage: &Stage, figures: &Figures) -> Result<(
     }
     println!("\n  Open leads by grade        before   after");
     for (grade, before) in &figures.grades.before {
-        println!("    {grade:<22} {before:>7} {:>7}", figures.grades.after.get(grade).copied().unwrap_or(0));
+        println!(
+            "    {grade:<22} {before:>7} {:>7}",
+            figures.grades.after.get(grade).copied().unwrap_or(0)
+        );
     }
     let moved = |wanted: &str| figures.moves.get(wanted).copied().unwrap_or(0);
     println!("\n  {} leads went from B to A, for example", moved("B->A"));
     let promotions = tally::promotions(&mut conn, 5).await?;
     for one in &promotions {
-        let who = one.contact.as_deref().map(|c| format!(" ({c})")).unwrap_or_default();
-        println!("    {}  {}{who}: {}", one.at.format("%m-%d"), one.account, one.because.join(", "));
+        let who = one
+            .contact
+            .as_deref()
+            .map(|c| format!(" ({c})"))
+            .unwrap_or_default();
+        println!(
+            "    {}  {}{who}: {}",
+            one.at.format("%m-%d"),
+            one.account,
+            one.because.join(", ")
+        );
     }
     println!("\n  {} lost customers came back", figures.won_back);
     for (name, tier, at) in tally::returned(&mut conn, 5).await? {

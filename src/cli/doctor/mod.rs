@@ -44,7 +44,10 @@ pub async fn run(args: DoctorArgs, context: &Context) -> Result<ExitCode> {
         Ok(report) => report,
         // What stops everything is an answer here, not an accident.
         Err(error) => Report {
-            why: Why { blocked: true, text: format!("The database cannot be used: {error:#}") },
+            why: Why {
+                blocked: true,
+                text: format!("The database cannot be used: {error:#}"),
+            },
             findings: Vec::new(),
         },
     };
@@ -71,5 +74,8 @@ async fn inside(context: &Context) -> Result<Report> {
     let found = doctor::examine(&mut conn, &context.settings, Clock::System.now(), now).await?;
     drop(conn);
     opened.close().await?;
-    Ok(Report { why: found.why, findings: found.findings })
+    Ok(Report {
+        why: found.why,
+        findings: found.findings,
+    })
 }

@@ -55,9 +55,17 @@ async fn smtp(name: &str, email: &EmailSender, bad: Verdict) -> Finding {
         Err(error) => return Finding::new(area, bad, error.to_string()),
     };
     match tokio::time::timeout(PATIENCE, channel.probe(name)).await {
-        Ok(Ok(())) => Finding::new(area, Verdict::Fine, format!("{server} would take mail ({:?})", email.smtp.tls)),
+        Ok(Ok(())) => Finding::new(
+            area,
+            Verdict::Fine,
+            format!("{server} would take mail ({:?})", email.smtp.tls),
+        ),
         Ok(Err(why)) => Finding::new(area, bad, format!("{server}: {why}")),
-        Err(_) => Finding::new(area, bad, format!("{server}: no answer within {} s", PATIENCE.as_secs())),
+        Err(_) => Finding::new(
+            area,
+            bad,
+            format!("{server}: no answer within {} s", PATIENCE.as_secs()),
+        ),
     }
 }
 
@@ -69,7 +77,11 @@ async fn public_url(url: &str, bad: Verdict) -> Finding {
             || matches!(url.host(), Some(url::Host::Ipv4(ip)) if ip.is_loopback())
     });
     if local {
-        return Finding::new(area, bad, format!("{url} is this machine only: links in mails would lead nowhere"));
+        return Finding::new(
+            area,
+            bad,
+            format!("{url} is this machine only: links in mails would lead nowhere"),
+        );
     }
     let client = match reqwest::Client::builder().timeout(PATIENCE).build() {
         Ok(client) => client,
@@ -80,7 +92,11 @@ async fn public_url(url: &str, bad: Verdict) -> Finding {
             Finding::new(area, bad, format!("{url} answers {}", answer.status()))
         }
         Ok(answer) => Finding::new(area, Verdict::Fine, format!("{url} answers {}", answer.status())),
-        Err(error) => Finding::new(area, bad, format!("{url} is not reached from here: {}", error.without_url())),
+        Err(error) => Finding::new(
+            area,
+            bad,
+            format!("{url} is not reached from here: {}", error.without_url()),
+        ),
     }
 }
 
@@ -95,8 +111,16 @@ async fn records(
     bad: Verdict,
 ) -> Vec<Finding> {
     let mut questions = vec![
-        (format!("spf of {domain}"), domain.to_owned(), sender_domain::spf as fn(&[String]) -> Said),
-        (format!("dmarc of {domain}"), format!("_dmarc.{domain}"), sender_domain::dmarc),
+        (
+            format!("spf of {domain}"),
+            domain.to_owned(),
+            sender_domain::spf as fn(&[String]) -> Said,
+        ),
+        (
+            format!("dmarc of {domain}"),
+            format!("_dmarc.{domain}"),
+            sender_domain::dmarc,
+        ),
     ];
     let mut findings = Vec::new();
     match selector {
@@ -138,7 +162,12 @@ async fn texts(resolver: &TokioResolver, name: &str) -> Result<Vec<String>, Stri
             .answers()
             .iter()
             .filter_map(|record| match &record.data {
-                RData::TXT(txt) => Some(txt.txt_data.iter().map(|part| String::from_utf8_lossy(part)).collect()),
+                RData::TXT(txt) => Some(
+                    txt.txt_data
+                        .iter()
+                        .map(|part| String::from_utf8_lossy(part))
+                        .collect(),
+                ),
                 _ => None,
             })
             .collect()),

@@ -77,8 +77,15 @@ impl Writer {
     /// Makes the file, readable by its owner only; one that exists is not touched.
     pub fn create(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::OpenOptionsExt as _;
-        let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-        let mut writer = Self { out: BufWriter::new(file), hash: Context::new(&SHA256) };
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        let mut writer = Self {
+            out: BufWriter::new(file),
+            hash: Context::new(&SHA256),
+        };
         writer.frame(b'K', MAGIC)?;
         Ok(writer)
     }
@@ -144,16 +151,24 @@ pub enum FileError {
 impl Reader {
     /// Opens a file and reads its header.
     pub fn open(path: &Path) -> Result<(Self, Header), FileError> {
-        let mut reader = Self { input: BufReader::new(File::open(path)?), hash: Context::new(&SHA256) };
+        let mut reader = Self {
+            input: BufReader::new(File::open(path)?),
+            hash: Context::new(&SHA256),
+        };
         match reader.frame(MAGIC.len()) {
             Ok((b'K', body)) if body == MAGIC => {}
-            Ok(_) | Err(FileError::Damaged(_)) => return Err(FileError::Damaged("this is no backup of kith")),
+            Ok(_) | Err(FileError::Damaged(_)) => {
+                return Err(FileError::Damaged("this is no backup of kith"));
+            }
             Err(error) if is_short(&error) => return Err(FileError::Damaged("this is no backup of kith")),
             Err(error) => return Err(error),
         }
         let (kind, body) = reader.frame(LONGEST)?;
         let header = serde_json::from_slice(&body).ok().filter(|_| kind == b'H');
-        Ok((reader, header.ok_or(FileError::Damaged("the header cannot be read"))?))
+        Ok((
+            reader,
+            header.ok_or(FileError::Damaged("the header cannot be read"))?,
+        ))
     }
 
     /// The next frame. After [`Frame::End`] there is none.
@@ -174,7 +189,9 @@ impl Reader {
                 .map(Frame::EndOfTable)
                 .ok_or(FileError::Damaged("the end of a table cannot be read")),
             b'Z' if before.finish().as_ref() == body => Ok(Frame::End),
-            b'Z' => Err(FileError::Damaged("the file is not as it was written: its hash is wrong")),
+            b'Z' => Err(FileError::Damaged(
+                "the file is not as it was written: its hash is wrong",
+            )),
             _ => Err(FileError::Damaged("there is something in it that is no frame")),
         }
     }
@@ -214,7 +231,12 @@ mod tests {
                 sequences: Vec::new(),
             })
             .unwrap();
-        writer.table(&TableHead { name: "owner".into(), columns: vec!["id".into()] }).unwrap();
+        writer
+            .table(&TableHead {
+                name: "owner".into(),
+                columns: vec!["id".into()],
+            })
+            .unwrap();
         writer.rows(b"1\n2\n").unwrap();
         writer.end_of_table(2).unwrap();
         writer.finish().unwrap()
@@ -238,7 +260,10 @@ mod tests {
         let length = write(&path);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), length);
         let frames = read(&path).unwrap();
-        assert_eq!(frames[1..], [Frame::Rows(b"1\n2\n".to_vec()), Frame::EndOfTable(2)]);
+        assert_eq!(
+            frames[1..],
+            [Frame::Rows(b"1\n2\n".to_vec()), Frame::EndOfTable(2)]
+        );
         assert!(Writer::create(&path).is_err(), "a file that exists is kept");
     }
 

@@ -50,13 +50,19 @@ async fn write(conn: &mut PgConnection, mut writer: Writer, now: DateTime<Utc>) 
         sequences: rows::sequences(conn).await?,
     })?;
     let tables = in_order(rows::tables(conn).await?);
-    let mut sum = Sum { tables: tables.len(), ..Sum::default() };
+    let mut sum = Sum {
+        tables: tables.len(),
+        ..Sum::default()
+    };
     for table in &tables {
-        writer.table(&TableHead { name: table.name.clone(), columns: table.columns.clone() })?;
+        writer.table(&TableHead {
+            name: table.name.clone(),
+            columns: table.columns.clone(),
+        })?;
         let mut lines = 0;
         let mut stream = rows::rows(conn, table).await?;
         while let Some(chunk) = stream.try_next().await? {
-            lines += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
+            lines += (chunk.split(|byte| *byte == b'\n').count() - 1) as u64;
             writer.rows(&chunk)?;
         }
         writer.end_of_table(lines)?;
@@ -109,7 +115,10 @@ pub async fn restore(
         )));
     }
     let sum = fill(conn, path, &header, &tables, by, now).await?;
-    Ok(Restored::Done { sum, taken_at: header.taken_at })
+    Ok(Restored::Done {
+        sum,
+        taken_at: header.taken_at,
+    })
 }
 
 /// Reads the whole file.
@@ -131,7 +140,10 @@ async fn fill(
     rows::empty(&mut tx, tables).await?;
     partition::ensure_months(&mut tx, &header.months).await?;
     let (mut reader, _) = Reader::open(path)?;
-    let mut sum = Sum { bytes: std::fs::metadata(path)?.len(), ..Sum::default() };
+    let mut sum = Sum {
+        bytes: std::fs::metadata(path)?.len(),
+        ..Sum::default()
+    };
     loop {
         let head = match reader.next()? {
             Frame::Table(head) => head,
@@ -174,13 +186,22 @@ fn in_order(mut tables: Vec<Table>) -> Vec<Table> {
     while !tables.is_empty() {
         let ready: Vec<bool> = tables
             .iter()
-            .map(|table| table.needs.iter().all(|need| ordered.iter().any(|done| done.name == *need)))
+            .map(|table| {
+                table
+                    .needs
+                    .iter()
+                    .all(|need| ordered.iter().any(|done| done.name == *need))
+            })
             .collect();
         // Tables that need each other would wait for ever: they go together, and the database says what is wrong.
         let stuck = !ready.contains(&true);
         let mut waiting = Vec::new();
         for (table, ready) in tables.into_iter().zip(ready) {
-            if ready || stuck { ordered.push(table) } else { waiting.push(table) }
+            if ready || stuck {
+                ordered.push(table);
+            } else {
+                waiting.push(table);
+            }
         }
         tables = waiting;
     }

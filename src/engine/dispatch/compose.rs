@@ -17,9 +17,9 @@ use crate::domain::cadence::{ChannelKind, Class, From, Step};
 use crate::domain::gate::{Charge, Clearance};
 use crate::domain::segments;
 use crate::domain::zone::local_date;
+use crate::engine::rules::Rules;
 use crate::render::message::{Medium, Rendered, Wanted, render};
 use crate::render::mime::{Envelope, build_email};
-use crate::engine::rules::Rules;
 use crate::store::facts::{self, PersonRow};
 use crate::store::outcome::MessageRow;
 use crate::store::queue::ClaimedTouch;
@@ -172,6 +172,8 @@ fn draft(
     let mut row = MessageRow {
         touch_id: touch.id(),
         id: touch.message_id,
+        daemon_id: touch.owner().id,
+        epoch: touch.owner().epoch,
         template: step.template.clone(),
         template_version_id: Some(version),
         locale,

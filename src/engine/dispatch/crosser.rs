@@ -12,6 +12,7 @@ use crate::channel::{Crossed, Crossing};
 use crate::domain::gate::Charge;
 use crate::engine::Deps;
 use crate::store::crossing::{self, Member};
+use crate::store::queue::{ClaimedTouch, Incarnation};
 
 /// A group is closed at this many members,
 const GROUP: usize = 64;
@@ -19,6 +20,7 @@ const GROUP: usize = 64;
 const LINGER: Duration = Duration::from_millis(1);
 
 struct Request {
+    owner: Incarnation,
     member: Member,
     answer: oneshot::Sender<Crossed>,
 }
@@ -38,10 +40,14 @@ impl Crosser {
     }
 
     /// The right to ask for one touch.
-    pub fn ticket(&self, touch_id: Uuid, charges: Vec<Charge>) -> Ticket {
+    pub fn ticket(&self, touch: &ClaimedTouch, charges: Vec<Charge>) -> Ticket {
         Ticket {
             crosser: self.clone(),
-            member: Member { touch_id, charges },
+            owner: touch.owner(),
+            member: Member {
+                touch_id: touch.id(),
+                charges,
+            },
         }
     }
 }
@@ -49,6 +55,7 @@ impl Crosser {
 /// The right of one attempt to ask.
 pub struct Ticket {
     crosser: Crosser,
+    owner: Incarnation,
     member: Member,
 }
 
@@ -57,6 +64,7 @@ impl Crossing for Ticket {
         Box::pin(async move {
             let (answer, verdict) = oneshot::channel();
             let request = Request {
+                owner: self.owner,
                 member: self.member.clone(),
                 answer,
             };
@@ -88,18 +96,20 @@ async fn serve(deps: Arc<Deps>, mut inbox: mpsc::Receiver<Request>) {
     }
 }
 
-/// The next members whose caps do not meet: two who count on one row must not share a group, it would count them once.
+/// The next members of one owner whose caps do not meet: two who count on one row must not share a group, it would count
+/// them once. An attempt that was given up meanwhile must not cross any more.
 fn next_group(waiting: &mut VecDeque<Request>) -> Vec<Request> {
     let mut taken: HashSet<(&'static str, String)> = HashSet::new();
-    let (mut group, mut later) = (Vec::new(), VecDeque::new());
-    for request in waiting.drain(..) {
+    let (mut group, mut later) = (Vec::<Request>::new(), VecDeque::new());
+    for request in waiting.drain(..).filter(|request| !request.answer.is_closed()) {
         let keys: HashSet<_> = request
             .member
             .charges
             .iter()
             .map(|c| (c.kind, c.key.clone()))
             .collect();
-        if group.len() < GROUP && taken.is_disjoint(&keys) {
+        let fits = group.first().is_none_or(|first| first.owner == request.owner);
+        if fits && group.len() < GROUP && taken.is_disjoint(&keys) {
             taken.extend(keys);
             group.push(request);
         } else {
@@ -111,8 +121,11 @@ fn next_group(waiting: &mut VecDeque<Request>) -> Vec<Request> {
 }
 
 async fn decide(deps: &Deps, group: Vec<Request>) {
+    let Some(owner) = group.first().map(|request| request.owner) else {
+        return;
+    };
     let members: Vec<Member> = group.iter().map(|r| r.member.clone()).collect();
-    let passed = match cross(deps, &members).await {
+    let passed = match cross(deps, owner, &members).await {
         Ok(passed) => passed,
         Err(error) => {
             // What cannot be recorded must not be sent.
@@ -131,7 +144,7 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
     }
 }
 
-async fn cross(deps: &Deps, members: &[Member]) -> anyhow::Result<Vec<Uuid>> {
+async fn cross(deps: &Deps, owner: Incarnation, members: &[Member]) -> anyhow::Result<Vec<Uuid>> {
     let mut conn = deps.pool.acquire().await?;
-    Ok(crossing::cross(&mut conn, deps.incarnation(), members, deps.clock.now()).await?)
+    Ok(crossing::cross(&mut conn, owner, members, deps.clock.now()).await?)
 }

@@ -11,10 +11,13 @@ use crate::domain::gate::Reason;
 use crate::engine::Deps;
 use crate::engine::journal::Entry;
 use crate::store::outcome::{self, Again, MessageRow};
+use crate::store::queue::ClaimedTouch;
 use crate::store::task::{self, NewTask};
 
 const GROUP: usize = 256;
 const LINGER: Duration = Duration::from_millis(5);
+/// How long until outcomes that the database did not take are offered again.
+const OWED_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an attempt came to.
 #[derive(Debug)]
@@ -56,7 +59,22 @@ impl Ledger {
 }
 
 async fn serve(deps: Arc<Deps>, mut inbox: mpsc::Receiver<Report>) {
-    while let Some(first) = inbox.recv().await {
+    // What the database did not take so far.
+    let mut owed = Vec::new();
+    loop {
+        let first = if owed.is_empty() {
+            inbox.recv().await
+        } else if let Ok(first) = tokio::time::timeout(OWED_PAUSE, inbox.recv()).await {
+            first
+        } else {
+            if write(&deps, &owed).await.is_ok() {
+                owed.clear();
+            }
+            continue;
+        };
+        let Some(first) = first else {
+            return;
+        };
         let mut group = vec![first];
         while group.len() < GROUP {
             match tokio::time::timeout(LINGER, inbox.recv()).await {
@@ -64,28 +82,32 @@ async fn serve(deps: Arc<Deps>, mut inbox: mpsc::Receiver<Report>) {
                 Ok(None) | Err(_) => break,
             }
         }
-        let (mut ended, mut written) = (Vec::new(), Vec::new());
-        for report in group {
-            ended.push(report.ended);
-            written.push(report.written);
-        }
-        settle(&deps, &ended).await;
+        let (ended, written): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .map(|report| (report.ended, report.written))
+            .unzip();
+        settle(&deps, ended, &mut owed).await;
         for done in written {
             let _ = done.send(());
         }
     }
 }
 
-/// Writes a group to the database; while it is away, to the journal.
-async fn settle(deps: &Deps, ended: &[Ended]) {
+/// Writes a group to the database; while it is away, to the journal, and the group is owed to the database.
+async fn settle(deps: &Deps, ended: Vec<Ended>, owed: &mut Vec<Ended>) {
+    let new = owed.len();
+    owed.extend(ended);
     for pause in [50, 200, 1000] {
-        match write(deps, ended).await {
-            Ok(()) => return,
-            Err(error) => tracing::warn!(%error, outcomes = ended.len(), "outcomes could not be written"),
+        match write(deps, owed).await {
+            Ok(()) => {
+                owed.clear();
+                return;
+            }
+            Err(error) => tracing::warn!(%error, outcomes = owed.len(), "outcomes could not be written"),
         }
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
-    let rows = ended.iter().filter_map(|e| match e {
+    let rows = owed[new..].iter().filter_map(|e| match e {
         Ended::Done(row, task) => Some(Entry {
             row: (**row).clone(),
             task: task.as_deref().cloned(),
@@ -116,16 +138,17 @@ async fn write(deps: &Deps, ended: &[Ended]) -> Result<()> {
     let mut tx = deps.pool.begin().await?;
     outcome::finish(&mut tx, &rows).await?;
     task::insert(&mut tx, &tasks).await?;
-    outcome::again(&mut tx, deps.incarnation(), &again).await?;
+    outcome::again(&mut tx, &again).await?;
     outcome::revive_withdrawn(&mut tx, &withdrawn, deps.clock.now()).await?;
     tx.commit().await?;
     Ok(())
 }
 
 /// Back to the queue.
-pub fn back(touch_id: Uuid, at: chrono::DateTime<chrono::Utc>, reason: Reason, counts: bool) -> Again {
+pub fn back(touch: &ClaimedTouch, at: chrono::DateTime<chrono::Utc>, reason: Reason, counts: bool) -> Again {
     Again {
-        touch_id,
+        touch_id: touch.id(),
+        owner: touch.owner(),
         at,
         reason: reason.as_str().to_owned(),
         counts,

@@ -19,7 +19,7 @@ use super::{Deps, Summary, ingest};
 use crate::channel::{RefusalClass, SendOutcome};
 use crate::domain::gate::Reason;
 use crate::store::outcome::MessageRow;
-use crate::store::queue::{self, Held};
+use crate::store::queue::{self, ClaimedTouch, Held};
 
 /// How many touches one claim takes.
 const BATCH: i64 = 300;
@@ -34,6 +34,8 @@ pub struct Dispatcher {
     crosser: Crosser,
     ledger: Ledger,
     attempts: JoinSet<()>,
+    /// Claimed, but their preparation failed: given back as soon as the database takes it.
+    stranded: Vec<ClaimedTouch>,
 }
 
 impl Dispatcher {
@@ -45,12 +47,14 @@ impl Dispatcher {
             crosser,
             ledger,
             attempts: JoinSet::new(),
+            stranded: Vec::new(),
         }
     }
 
     /// Claims one batch and starts its attempts. `more` says that the claim was full.
     pub async fn run_once(&mut self, now: DateTime<Utc>) -> Result<Summary> {
         while self.attempts.try_join_next().is_some() {}
+        self.give_back().await?;
         let room = IN_FLIGHT.saturating_sub(self.attempts.len()) as i64;
         if room == 0 {
             self.attempts.join_next().await;
@@ -58,14 +62,21 @@ impl Dispatcher {
         }
         let limit = BATCH.min(room);
         let claimed = {
-            let mut conn = self.deps.pool.acquire().await?;
-            queue::claim(&mut conn, self.deps.incarnation(), now, limit).await?
+            let mut tx = self.deps.pool.begin().await?;
+            queue::without_waiting(&mut tx).await?;
+            let claimed = queue::claim(&mut tx, self.deps.incarnation(), now, limit).await?;
+            tx.commit().await?;
+            claimed
         };
         let count = claimed.len();
-        let cleared = clear(&self.deps, claimed, now).await?;
-        let composed = compose::compose(&self.deps, cleared, now).await?;
-        self.put_back(&composed.broken, now).await?;
-        for letter in composed.letters {
+        let letters = match self.prepare(claimed.clone(), now).await {
+            Ok(letters) => letters,
+            Err(error) => {
+                self.stranded = claimed;
+                return Err(error);
+            }
+        };
+        for letter in letters {
             self.attempts.spawn(attempt(
                 self.deps.clone(),
                 self.crosser.clone(),
@@ -77,6 +88,24 @@ impl Dispatcher {
             done: count as u64,
             more: count as i64 == limit,
         })
+    }
+
+    async fn prepare(&self, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) -> Result<Vec<Letter>> {
+        let cleared = clear(&self.deps, claimed, now).await?;
+        let composed = compose::compose(&self.deps, cleared, now).await?;
+        self.put_back(&composed.broken, now).await?;
+        Ok(composed.letters)
+    }
+
+    async fn give_back(&mut self) -> Result<()> {
+        let Some(owner) = self.stranded.first().map(ClaimedTouch::owner) else {
+            return Ok(());
+        };
+        let ids: Vec<Uuid> = self.stranded.iter().map(ClaimedTouch::id).collect();
+        let mut conn = self.deps.pool.acquire().await?;
+        queue::give_back(&mut conn, owner, &ids).await?;
+        self.stranded.clear();
+        Ok(())
     }
 
     /// Waits for every attempt that is under way.
@@ -102,15 +131,18 @@ impl Dispatcher {
                 }
             })
             .collect();
+        let Some(owner) = broken.first().map(|(cleared, _)| cleared.touch.owner()) else {
+            return Ok(());
+        };
         let mut conn = self.deps.pool.acquire().await?;
-        queue::hold(&mut conn, self.deps.incarnation(), &held).await?;
+        queue::hold(&mut conn, owner, &held).await?;
         Ok(())
     }
 }
 
 /// One attempt, from the first byte to the written outcome.
 async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Letter) {
-    let ticket = crosser.ticket(letter.touch.id(), letter.charges.clone());
+    let ticket = crosser.ticket(&letter.touch, letter.charges.clone());
     let outcome = letter
         .channel
         .send(letter.clearance, &letter.message, &ticket)
@@ -140,15 +172,23 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             if letter.touch.tries + 1 >= MAX_TRIES || at >= letter.touch.expires_at {
                 Ended::Done(row("refused", format!("given up: {why}")), None)
             } else {
-                Ended::Again(back(touch_id, at, Reason::Deferred, true))
+                Ended::Again(back(&letter.touch, at, Reason::Deferred, true))
             }
         }
         // Soon again: the gate then finds out why and for how long.
-        SendOutcome::NotCrossed => {
-            Ended::Again(back(touch_id, now + TimeDelta::seconds(30), Reason::Cap, false))
-        }
+        SendOutcome::NotCrossed => Ended::Again(back(
+            &letter.touch,
+            now + TimeDelta::seconds(30),
+            Reason::Cap,
+            false,
+        )),
         SendOutcome::Withdrawn => Ended::Withdrawn(
-            back(touch_id, now + TimeDelta::seconds(30), Reason::Deferred, false),
+            back(
+                &letter.touch,
+                now + TimeDelta::seconds(30),
+                Reason::Deferred,
+                false,
+            ),
             letter.touch.message_id,
         ),
     };

@@ -7,9 +7,10 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::words::{channel_name, reason_words};
+use super::vocabulary::{channel_name, reason_words};
 use crate::domain::assess;
 use crate::domain::evidence::Evidence;
+use crate::domain::factor::Factor;
 use crate::domain::grade::Grade;
 use crate::domain::grading::GradingRules;
 use crate::store::story::{LeadRow, Standing};
@@ -151,7 +152,7 @@ impl LeadHead {
             grade: found.as_ref().map_or(stored, |found| found.grade),
             since: lead.grade_since,
             reason: found.as_ref().map(assess::Assessment::reason).unwrap_or_default(),
-            costs_next: found.and_then(|found| found.costs_next).map(|factor| factor.as_str()),
+            costs_next: found.and_then(|found| found.costs_next).map(Factor::as_str),
             ended,
         }
     }
@@ -160,10 +161,21 @@ impl LeadHead {
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = |part: &Option<String>, before: &str| {
-            part.as_ref().map_or(String::new(), |text| format!("{before}{text}"))
+            part.as_ref()
+                .map_or(String::new(), |text| format!("{before}{text}"))
         };
-        let decides = if self.decision_maker == Some(true) { ", decides" } else { "" };
-        writeln!(f, "{}{}{decides}, {}", self.name, known(&self.role, ", "), self.account)?;
+        let decides = if self.decision_maker == Some(true) {
+            ", decides"
+        } else {
+            ""
+        };
+        writeln!(
+            f,
+            "{}{}{decides}, {}",
+            self.name,
+            known(&self.role, ", "),
+            self.account
+        )?;
         writeln!(f, "  known as   {}", self.external_ids)?;
         writeln!(
             f,
@@ -194,10 +206,15 @@ impl fmt::Display for Head {
         if let Some(into) = self.merged_into {
             writeln!(f, "  merged into {into}")?;
         }
-        writeln!(f, "  customer   {}{}", self.account, match self.grievances {
-            0 => String::new(),
-            n => format!(", {n} open complaint(s): marketing waits"),
-        })?;
+        writeln!(
+            f,
+            "  customer   {}{}",
+            self.account,
+            match self.grievances {
+                0 => String::new(),
+                n => format!(", {n} open complaint(s): marketing waits"),
+            }
+        )?;
         writeln!(f, "  standing   {}", self.standing)?;
         writeln!(f, "  owner      {}", self.owner.as_deref().unwrap_or("nobody"))?;
         for lead in &self.leads {

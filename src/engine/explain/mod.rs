@@ -1,6 +1,7 @@
 //! Explain: one person's story. How the person stands, what happened and why, and what comes next.
 
 mod head;
+mod vocabulary;
 mod words;
 
 use std::fmt;
@@ -83,9 +84,11 @@ impl InForce {
     async fn read(conn: &mut PgConnection) -> Result<Self> {
         let (mut grading, mut zone) = (None, Tz::UTC);
         for (kind, body) in story::rules(conn).await? {
-            match kind.as_str() {
-                "grading" => grading = Some(serde_json::from_value(body).context("the rules of grading in force")?),
-                _ => zone = serde_json::from_value::<Company>(body).context("the company in force")?.timezone,
+            if kind == "grading" {
+                grading = Some(serde_json::from_value(body).context("the rules of grading in force")?);
+            } else {
+                let company: Company = serde_json::from_value(body).context("the company in force")?;
+                zone = company.timezone;
             }
         }
         let grading = match grading {

@@ -2,15 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use serde_json::Value;
 use uuid::Uuid;
 
+use super::vocabulary::{channel_name, event, quoted, reason_words, short};
 use super::{Told, minute};
 use crate::domain::known::Factors;
 use crate::store::story::{Cause, Coming, Fact};
-
-/// The longest quotation.
-const QUOTED: usize = 160;
 
 /// The beginning: ids bear the time they were made.
 pub fn recorded(contact: Uuid, external_ids: &str) -> Option<Told> {
@@ -25,57 +22,126 @@ pub fn recorded(contact: Uuid, external_ids: &str) -> Option<Told> {
 /// One fact as a sentence.
 pub fn told(at: DateTime<Utc>, fact: &Fact, zone: Tz) -> Told {
     let (kind, text) = match fact {
-        Fact::Entered { cadence, why, key, control, lead } => {
-            let lead = lead.as_ref().map_or(String::new(), |lead| format!(" for lead {lead}"));
-            let held = if *control { " as control of the hold-out, so nothing is sent" } else { "" };
-            let occurrence = if key == "once" || Uuid::try_parse(key).is_ok() {
+        Fact::Entered {
+            cadence,
+            why,
+            key,
+            control,
+            lead,
+        } => {
+            let lead = lead
+                .as_ref()
+                .map_or(String::new(), |lead| format!(" for lead {lead}"));
+            let held = if *control {
+                " as control of the hold-out, so nothing is sent"
+            } else {
+                ""
+            };
+            // A key that is the day of entry, or names nothing but the lead or event, tells nobody anything.
+            let told = key == "once" || Uuid::try_parse(key).is_ok() || *key == at.date_naive().to_string();
+            let occurrence = if told {
                 String::new()
             } else {
                 format!(", occurrence {key}")
             };
-            ("entered", format!("Entered {cadence}{lead}{held}: {}{occurrence}.", entry_words(why)))
+            (
+                "entered",
+                format!("Entered {cadence}{lead}{held}: {}{occurrence}.", entry_words(why)),
+            )
         }
-        Fact::Left { cadence, state, reason } => ("left", left(cadence, state, reason.as_deref())),
-        Fact::Decided { cadence, step, channel, verdict, reason, until } => {
+        Fact::Left {
+            cadence,
+            state,
+            reason,
+        } => ("left", left(cadence, state, reason.as_deref())),
+        Fact::Decided {
+            cadence,
+            step,
+            channel,
+            verdict,
+            reason,
+            until,
+        } => {
             let what = touch(channel.as_deref(), cadence.as_deref(), step.as_deref());
             let text = match (verdict.as_str(), until) {
                 ("hold", Some(until)) => {
-                    format!("Held {what}: {}. Looked at again {}.", reason_words(reason), minute(*until, zone))
+                    format!(
+                        "Held {what}: {}. Looked at again {}.",
+                        reason_words(reason),
+                        minute(*until, zone)
+                    )
                 }
                 ("hold", None) => format!("Held {what}: {}.", reason_words(reason)),
                 _ => format!("Did not send {what}: {}.", reason_words(reason)),
             };
             ("decided", text)
         }
-        Fact::Dropped { cadence, step, channel, state, reason } => {
+        Fact::Dropped {
+            cadence,
+            step,
+            channel,
+            state,
+            reason,
+        } => {
             let what = touch(Some(channel), Some(cadence), Some(step));
             let why = reason.as_deref().map_or_else(|| state.clone(), reason_words);
             ("decided", format!("Did not send {what}: {why}."))
         }
         Fact::Message { .. } => ("message", message(fact)),
-        Fact::Event { event_type, human, source, data, cadence, step, late } => {
-            let mut text = event(event_type, *human, data);
-            if let Some(cadence) = cadence {
-                text += &format!(", on {cadence}/{}", step.as_deref().unwrap_or("?"));
-            }
-            if !matches!(source.as_str(), "kith" | "link" | "public") {
-                text += &format!(" (from {source}{})", if *late { ", told later" } else { "" });
-            }
-            ("event", text + ".")
+        Fact::Event {
+            event_type,
+            human,
+            source,
+            data,
+            cadence,
+            step,
+            late,
+        } => {
+            let what = event(event_type, *human, data);
+            let about = cadence.as_ref().map_or(String::new(), |cadence| {
+                format!(", on {cadence}/{}", step.as_deref().unwrap_or("?"))
+            });
+            let origin = match (source.as_str(), late) {
+                ("kith" | "link" | "public", _) => String::new(),
+                (source, true) => format!(" (from {source}, told later)"),
+                (source, false) => format!(" (from {source})"),
+            };
+            ("event", format!("{what}{about}{origin}."))
         }
         Fact::Graded { .. } => ("graded", graded(fact, zone)),
         Fact::Stood { before, after } => ("standing", format!("The customer went from {before} to {after}.")),
         Fact::Lost { tier } => (
             "lost",
-            format!("The customer counts as lost{}: no purchase for too long.", of_tier(tier.as_ref())),
+            format!(
+                "The customer counts as lost{}: no purchase for too long.",
+                of_tier(tier.as_ref())
+            ),
         ),
-        Fact::WonBack { tier } => ("won_back", format!("The customer{} came back: won back.", of_tier(tier.as_ref()))),
-        Fact::Purchase { amount, currency, product, own } => {
+        Fact::WonBack { tier } => (
+            "won_back",
+            format!("The customer{} came back: won back.", of_tier(tier.as_ref())),
+        ),
+        Fact::Purchase {
+            amount,
+            currency,
+            product,
+            own,
+        } => {
             let who = if *own { "Bought" } else { "The customer bought" };
-            let what = product.as_ref().map_or(String::new(), |product| format!(" {product}"));
-            ("purchase", format!("{who}{what} for {} {currency}.", amount.normalize()))
+            let what = product
+                .as_ref()
+                .map_or(String::new(), |product| format!(" {product}"));
+            (
+                "purchase",
+                format!("{who}{what} for {} {currency}.", amount.normalize()),
+            )
         }
-        Fact::Task { title, about, owner, due } => (
+        Fact::Task {
+            title,
+            about,
+            owner,
+            due,
+        } => (
             "task",
             format!(
                 "Task for {}{}: {title}. Due {}.",
@@ -89,12 +155,24 @@ pub fn told(at: DateTime<Utc>, fact: &Fact, zone: Tz) -> Told {
             format!(
                 "Task closed{}: {title}{}.",
                 by.as_ref().map_or(String::new(), |by| format!(" by {by}")),
-                outcome.as_ref().map_or(String::new(), |outcome| format!(" ({outcome})")),
+                outcome
+                    .as_ref()
+                    .map_or(String::new(), |outcome| format!(" ({outcome})")),
             ),
         ),
         Fact::Grievance { text, own } => {
-            let who = if *own { "Complained" } else { "A colleague of theirs complained" };
-            ("grievance", format!("{who}{}. Marketing waits until it is settled.", quoted(text.as_deref())))
+            let who = if *own {
+                "Complained"
+            } else {
+                "A colleague of theirs complained"
+            };
+            (
+                "grievance",
+                format!(
+                    "{who}{}. Marketing waits until it is settled.",
+                    quoted(text.as_deref())
+                ),
+            )
         }
         Fact::GrievanceClosed { by } => (
             "grievance",
@@ -103,9 +181,21 @@ pub fn told(at: DateTime<Utc>, fact: &Fact, zone: Tz) -> Told {
                 by.as_ref().map_or(String::new(), |by| format!(" by {by}"))
             ),
         ),
-        Fact::Consent { channel, granted, basis, source } => {
+        Fact::Consent {
+            channel,
+            granted,
+            basis,
+            source,
+        } => {
             let verb = if *granted { "Allowed" } else { "Refused" };
-            ("consent", format!("{verb} {} ({}, from {source}).", channel_name(channel), reason_words(basis)))
+            (
+                "consent",
+                format!(
+                    "{verb} {} ({}, from {source}).",
+                    channel_name(channel),
+                    reason_words(basis)
+                ),
+            )
         }
     };
     Told { at, kind, text }
@@ -116,17 +206,34 @@ pub fn coming(one: &Coming, zone: Tz) -> Told {
     let (at, text) = match (&one.channel, one.due_at) {
         (Some(channel), Some(due)) => {
             let what = touch(Some(channel), Some(&one.cadence), Some(&one.step));
-            let held = one.held.as_deref().map_or(String::new(), |why| format!(", held: {}", reason_words(why)));
-            let last = one.expires_at.map_or(String::new(), |at| format!("; not after {}", minute(at, zone)));
+            let held = one
+                .held
+                .as_deref()
+                .map_or(String::new(), |why| format!(", held: {}", reason_words(why)));
+            let last = one
+                .expires_at
+                .map_or(String::new(), |at| format!("; not after {}", minute(at, zone)));
             (due, format!("{what} is due{held}{last}."))
         }
         _ if one.state == "paused" => (one.next_at, format!("{} is paused at {}.", one.cadence, one.step)),
-        _ if one.state == "control" => {
-            (one.next_at, format!("{} moves on past {}, sending nothing (control).", one.cadence, one.step))
-        }
-        _ => (one.next_at, format!("{}/{} is looked at.", one.cadence, one.step)),
+        _ if one.state == "control" => (
+            one.next_at,
+            format!(
+                "{} moves on past {}, sending nothing (control).",
+                one.cadence, one.step
+            ),
+        ),
+        _ if one.touch_state.is_some() => (
+            one.next_at,
+            format!("{} goes on after {}.", one.cadence, one.step),
+        ),
+        _ => (one.next_at, format!("{}/{} is due.", one.cadence, one.step)),
     };
-    Told { at, kind: "next", text }
+    Told {
+        at,
+        kind: "next",
+        text,
+    }
 }
 
 fn touch(channel: Option<&str>, cadence: Option<&str>, step: Option<&str>) -> String {
@@ -141,8 +248,19 @@ fn touch(channel: Option<&str>, cadence: Option<&str>, step: Option<&str>) -> St
 }
 
 fn message(fact: &Fact) -> String {
-    let Fact::Message { channel, cadence, step, template, sender, address, subject, segments, outcome, reply, tries } =
-        fact
+    let Fact::Message {
+        channel,
+        cadence,
+        step,
+        template,
+        sender,
+        address,
+        subject,
+        segments,
+        outcome,
+        reply,
+        tries,
+    } = fact
     else {
         return String::new();
     };
@@ -155,8 +273,14 @@ fn message(fact: &Fact) -> String {
         "sms" => format!("Text message to {address}, {} segment(s)", segments.unwrap_or(1)),
         _ => format!("Task{}", quoted(subject.as_deref())),
     };
-    let said = reply.as_deref().map_or(String::new(), |reply| format!(" ({})", short(reply)));
-    let tries = if *tries > 1 { format!(" after {tries} tries") } else { String::new() };
+    let said = reply
+        .as_deref()
+        .map_or(String::new(), |reply| format!(" ({})", short(reply)));
+    let tries = if *tries > 1 {
+        format!(" after {tries} tries")
+    } else {
+        String::new()
+    };
     let end = match (outcome.as_str(), channel.as_str()) {
         ("accepted", "task") => "handed to the owner".to_owned(),
         ("accepted", _) => format!("accepted by {sender}{said}"),
@@ -167,53 +291,17 @@ fn message(fact: &Fact) -> String {
     format!("{what} ({origin}): {end}{tries}.")
 }
 
-/// An event in words, without a full stop.
-fn event(event_type: &str, human: bool, data: &Value) -> String {
-    let get = |key: &str| data.get(key).and_then(Value::as_str);
-    let said = quoted(get("text"));
-    match event_type {
-        "delivered" => "The message was delivered".to_owned(),
-        "deferred" => format!("The receiving side put the message off{said}"),
-        "bounced" => format!("The message came back ({}){said}", get("class").unwrap_or("unknown")),
-        "spam_report" => "Reported spam".to_owned(),
-        "opened" if human => "Opened the mail".to_owned(),
-        "opened" => "A machine opened the mail".to_owned(),
-        "clicked" => {
-            let who = if human { "Clicked" } else { "A machine followed" };
-            match (get("tag"), get("target").or(get("url"))) {
-                (Some(tag), _) => format!("{who} the {tag} link"),
-                (None, Some(target)) => format!("{who} the link to {}", short(target)),
-                (None, None) => format!("{who} a link"),
-            }
-        }
-        "replied" => {
-            let intent = get("intent").map_or(String::new(), |intent| format!(", meaning: {}", reason_words(intent)));
-            format!("Replied{said}{intent}")
-        }
-        "auto_replied" => format!("A machine answered for them{said}"),
-        "opted_out" => "Opted out".to_owned(),
-        "opted_in" => "Asked to be written to again".to_owned(),
-        "form" => format!("Filled in a form{}{said}", named(get("form").or(get("tag")))),
-        "meeting" => format!("Agreed to meet{said}"),
-        "quote" => format!("A quote was asked for or given{said}"),
-        "purchase" => "Bought".to_owned(),
-        "call" | "visit" | "chat" | "note" => {
-            let what = match event_type {
-                "call" => "A colleague called",
-                "visit" => "A colleague visited",
-                "chat" => "A colleague chatted with them",
-                _ => "A colleague noted",
-            };
-            let by = get("by").map_or(String::new(), |by| format!(" [{by}]"));
-            let outcome = get("outcome").map_or(String::new(), |outcome| format!("; outcome: {}", short(outcome)));
-            format!("{what}{by}{said}{outcome}")
-        }
-        other => format!("{other}{said}"),
-    }
-}
-
 fn graded(fact: &Fact, zone: Tz) -> String {
-    let Fact::Graded { lead, before, after, reason, corrected, factors, events } = fact else {
+    let Fact::Graded {
+        lead,
+        before,
+        after,
+        reason,
+        corrected,
+        factors,
+        events,
+    } = fact
+    else {
         return String::new();
     };
     let name = |grade: &Option<String>| grade.clone().unwrap_or_else(|| "ungraded".to_owned());
@@ -226,18 +314,37 @@ fn graded(fact: &Fact, zone: Tz) -> String {
             format!("because of {}", causes.join(" and "))
         }
     };
-    let corrected = if *corrected { " Something told late corrected what was thought before." } else { "" };
+    let corrected = if *corrected {
+        " Something told late corrected what was thought before."
+    } else {
+        ""
+    };
     let values: Vec<String> = serde_json::from_value::<Factors>(factors.clone())
-        .map(|factors| factors.iter().map(|(f, known)| format!("{} {}", reason_words(f.as_str()), known.setting)).collect())
+        .map(|factors| {
+            factors
+                .iter()
+                .map(|(f, known)| format!("{} {}", reason_words(f.as_str()), known.setting))
+                .collect()
+        })
         .unwrap_or_default();
-    let values = if values.is_empty() { String::new() } else { format!(" Known: {}.", values.join(", ")) };
-    format!("Lead {lead} went from {} to {}, {because}.{corrected}{values}", name(before), name(after))
+    let values = if values.is_empty() {
+        String::new()
+    } else {
+        format!(" Known: {}.", values.join(", "))
+    };
+    format!(
+        "Lead {lead} went from {} to {}, {because}.{corrected}{values}",
+        name(before),
+        name(after)
+    )
 }
 
 fn caused(cause: &Cause, zone: Tz) -> String {
     let what = event(&cause.event_type, true, &cause.data);
     let mut letters = what.chars();
-    let lower = letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect());
+    let lower = letters.next().map_or(String::new(), |first| {
+        first.to_lowercase().chain(letters).collect()
+    });
     let who = match (&cause.who, cause.own) {
         (Some(who), Some(false) | None) => format!("{who}: "),
         _ => String::new(),
@@ -266,80 +373,24 @@ fn entry_words(why: &str) -> String {
     }
 }
 
-/// A stored word in words for people.
-pub fn reason_words(word: &str) -> String {
-    match word {
-        "expired" => "too late to be worth sending",
-        "opted-out" | "opted_out" => "opted out",
-        "spam-report" | "spam_report" => "reported spam",
-        "address-bad" => "the address takes no messages",
-        "suppressed" | "operator" => "an operator closed the address",
-        "erased" => "erased on request",
-        "no-address" => "no address for this channel",
-        "no-consent" => "no permission for this channel",
-        "prefers-phone" => "wants to be called, not written to",
-        "not-fit" => "the lead was given up",
-        "lead-closed" => "the lead is closed",
-        "merged" => "the record was merged into another",
-        "ended" => "the cadence ended",
-        "hold-out" => "withheld as control",
-        "brake" => "the brake is on",
-        "grievance" => "a complaint is open",
-        "leave-to-me" => "the owner asked to leave them to him",
-        "human-contact" => "a colleague spoke with them just now",
-        "quiet-hours" => "outside the hours for sending",
-        "holiday" => "a day off where they live",
-        "colleague" => "a colleague of theirs is written to that day",
-        "cap" => "enough messages for now",
-        "rehearsal" => "rehearsal, and the address is not on the list",
-        "deferred" => "the other side asked to try again later",
-        "render" => "the template could not be filled in",
-        "no-sender" => "no sender for this channel",
-        other => return other.replace(['-', '_'], " "),
-    }
-    .to_owned()
-}
-
-/// A channel in words.
-pub fn channel_name(channel: &str) -> &str {
-    match channel {
-        "email" => "mail",
-        "sms" => "text message",
-        other => other,
-    }
-}
-
 fn of_tier(tier: Option<&String>) -> String {
     tier.map_or(String::new(), |tier| format!(" ({tier})"))
 }
 
-fn named(name: Option<&str>) -> String {
-    name.map_or(String::new(), |name| format!(" ({})", short(name)))
-}
-
-fn quoted(text: Option<&str>) -> String {
-    text.filter(|text| !text.trim().is_empty())
-        .map_or(String::new(), |text| format!(" \u{201c}{}\u{201d}", short(text)))
-}
-
-/// One line, not too long.
-fn short(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= QUOTED {
-        return line;
-    }
-    line.chars().take(QUOTED).chain(['\u{2026}']).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn sentence(fact: Value) -> String {
         let fact: Fact = serde_json::from_value(fact).unwrap();
-        told("2026-11-20T10:00:00Z".parse().unwrap(), &fact, chrono_tz::Asia::Shanghai).text
+        told(
+            "2026-11-20T10:00:00Z".parse().unwrap(),
+            &fact,
+            chrono_tz::Asia::Shanghai,
+        )
+        .text
     }
 
     #[test]
@@ -367,11 +418,5 @@ mod tests {
             "Lead l-1 went from B to A, because of \u{201c}clicked the pricing link\u{201d} on 2026-11-20 17:00 \
              and \u{201c}Bo: replied, meaning: price\u{201d} on 2026-11-20 17:30."
         );
-    }
-
-    #[test]
-    fn quotations_are_one_short_line() {
-        assert_eq!(short("a\n b\tc"), "a b c");
-        assert_eq!(short(&"x".repeat(500)).chars().count(), QUOTED + 1);
     }
 }

@@ -32,7 +32,12 @@ pub struct Revoked {
 
 impl Revoked {
     fn push(&mut self, channel: &str, hash: Vec<u8>) {
-        if channel == "email" { &mut self.email } else { &mut self.sms }.push(hash);
+        if channel == "email" {
+            &mut self.email
+        } else {
+            &mut self.sms
+        }
+        .push(hash);
     }
 }
 
@@ -111,7 +116,9 @@ async fn suppress(
     }
     let mut consents = Vec::new();
     for one in &said {
-        let Some((granted, basis)) = meaning(&one.event).filter(|(_, basis)| *basis != "address-bad") else { continue };
+        let Some((granted, basis)) = meaning(&one.event).filter(|(_, basis)| *basis != "address-bad") else {
+            continue;
+        };
         consents.extend(channels_of(one).into_iter().map(|channel| NewConsent {
             id: deps.ids.next(now),
             contact_id: one.contact_id,
@@ -125,11 +132,16 @@ async fn suppress(
     suppression::consents(conn, &consents).await?;
     // The newest word of a person counts, whatever order the words came in.
     let people: Vec<Uuid> = said.iter().map(|k| k.contact_id).collect();
-    let reached: BTreeMap<Uuid, Reached> =
-        suppression::reached(conn, &people).await?.into_iter().map(|r| (r.id, r)).collect();
+    let reached: BTreeMap<Uuid, Reached> = suppression::reached(conn, &people)
+        .await?
+        .into_iter()
+        .map(|r| (r.id, r))
+        .collect();
     let (mut rows, mut lifted) = (Vec::new(), Revoked::default());
     for one in said {
-        let (Some(person), Some((_, reason))) = (reached.get(&one.contact_id), meaning(&one.event)) else { continue };
+        let (Some(person), Some((_, reason))) = (reached.get(&one.contact_id), meaning(&one.event)) else {
+            continue;
+        };
         for channel in channels_of(one) {
             let (hash, consent) = match channel {
                 "email" => (&person.email_hash, person.consent_email),
@@ -144,7 +156,13 @@ async fn suppress(
                 continue;
             }
             let event_id = Some(one.event.id);
-            rows.push(NewSuppression { address_hash: hash.clone(), channel, purpose: "all", reason, event_id });
+            rows.push(NewSuppression {
+                address_hash: hash.clone(),
+                channel,
+                purpose: "all",
+                reason,
+                event_id,
+            });
             revoked.push(channel, hash);
         }
     }

@@ -148,22 +148,29 @@ pub async fn accept(
     Ok(answers)
 }
 
-/// Takes parked events in whose message is known by now.
+/// Takes parked events in whose message or person is known by now. Each leaves the park only after it was taken in: a crash
+/// in between makes it come again, as a duplicate.
 pub async fn unpark(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     let parked = {
         let mut conn = deps.pool.acquire().await?;
-        event::unpark(&mut conn, MOST as i64).await?
+        event::known_by_now(&mut conn, MOST as i64).await?
     };
-    let done = parked.len() as u64;
-    let mut by_source: HashMap<String, Vec<Incoming>> = HashMap::new();
+    let mut by_source: HashMap<String, (Vec<Uuid>, Vec<Incoming>)> = HashMap::new();
     for (id, source, payload) in parked {
         let mut one: Incoming = serde_json::from_value(payload)?;
         // Its own key is taken already; this one says that it came back from the park.
         one.id = format!("parked:{id}");
-        by_source.entry(source).or_default().push(one);
+        let (ids, events) = by_source.entry(source).or_default();
+        ids.push(id);
+        events.push(one);
     }
-    for (source, events) in by_source {
+    let mut done = 0;
+    for (source, (ids, events)) in by_source {
+        // What has to be parked again is parked under a new id.
         accept(deps, &source, events, now).await?;
+        let mut conn = deps.pool.acquire().await?;
+        event::forget_parked(&mut conn, &ids).await?;
+        done += ids.len() as u64;
     }
     Ok(Summary { done, more: false })
 }
@@ -280,7 +287,7 @@ impl People {
                     account_id: *account_id,
                     message,
                 },
-                Some([_, _, ..]) => Found::Nobody("the name fits several contacts"),
+                Some([_, _, ..]) => Found::Nobody(event::SEVERAL),
                 _ => Found::Nobody("unknown contact"),
             };
         }

@@ -6,4 +6,4 @@ mod pyramid;
 
 pub use cadences::{Cadences, cadences};
 pub use funnel::{Funnel, funnel};
-pub use pyramid::{BaseHead, Mover, Movement, Pyramid, pyramid};
+pub use pyramid::{BaseHead, Movement, Mover, Pyramid, pyramid};

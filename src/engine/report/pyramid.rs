@@ -82,7 +82,11 @@ pub async fn pyramid(conn: &mut PgConnection, rules: &RetentionRules, now: DateT
             let held = Boundaries::new(base.vip_over, base.key_over, base.normal_over)?;
             (base.period_from, base.period_until, Some(held))
         }
-        None => (now - TimeDelta::days(i64::from(rules.pyramid.period_days)), now, None),
+        None => (
+            now - TimeDelta::days(i64::from(rules.pyramid.period_days)),
+            now,
+            None,
+        ),
     };
     let bought = report::bought(conn, from, until).await?;
     let idle = report::idle(conn, from, until).await?;
@@ -111,7 +115,13 @@ pub async fn pyramid(conn: &mut PgConnection, rules: &RetentionRules, now: DateT
             held: held.is_some(),
         }),
         period: PyramidReport::build(found.records, rules.pyramid.unallocated_cost),
-        now: now_by.into_iter().map(|(s, n)| Count { name: s.as_str().to_owned(), n }).collect(),
+        now: now_by
+            .into_iter()
+            .map(|(s, n)| Count {
+                name: s.as_str().to_owned(),
+                n,
+            })
+            .collect(),
         movement: found
             .movement
             .into_iter()
@@ -147,7 +157,11 @@ impl Found {
         if before != after {
             *self.movement.entry((before, after)).or_default() += 1;
             // The highest standing is the smallest.
-            let list = if after < before { &mut self.up } else { &mut self.down };
+            let list = if after < before {
+                &mut self.up
+            } else {
+                &mut self.down
+            };
             if list.len() < NAMED {
                 list.push(Mover {
                     account: one.name.clone(),

@@ -199,9 +199,19 @@ pub struct Cause {
 #[allow(missing_docs, reason = "the fields are the columns they come from")]
 pub enum Fact {
     /// Came into a cadence.
-    Entered { cadence: String, why: String, key: String, control: bool, lead: Option<String> },
+    Entered {
+        cadence: String,
+        why: String,
+        key: String,
+        control: bool,
+        lead: Option<String>,
+    },
     /// Left a cadence.
-    Left { cadence: String, state: String, reason: Option<String> },
+    Left {
+        cadence: String,
+        state: String,
+        reason: Option<String>,
+    },
     /// The gate held or skipped a touch.
     Decided {
         cadence: Option<String>,
@@ -212,7 +222,13 @@ pub enum Fact {
         until: Option<DateTime<Utc>>,
     },
     /// A touch ended without a message.
-    Dropped { cadence: String, step: String, channel: String, state: String, reason: Option<String> },
+    Dropped {
+        cadence: String,
+        step: String,
+        channel: String,
+        state: String,
+        reason: Option<String>,
+    },
     /// A message was handed over, or was not.
     Message {
         channel: String,
@@ -255,17 +271,36 @@ pub enum Fact {
     /// The customer came back.
     WonBack { tier: Option<String> },
     /// The customer bought.
-    Purchase { amount: Decimal, currency: String, product: Option<String>, own: bool },
+    Purchase {
+        amount: Decimal,
+        currency: String,
+        product: Option<String>,
+        own: bool,
+    },
     /// A task was made.
-    Task { title: String, about: String, owner: Option<String>, due: DateTime<Utc> },
+    Task {
+        title: String,
+        about: String,
+        owner: Option<String>,
+        due: DateTime<Utc>,
+    },
     /// A task was closed.
-    TaskDone { title: String, outcome: Option<String>, by: Option<String> },
+    TaskDone {
+        title: String,
+        outcome: Option<String>,
+        by: Option<String>,
+    },
     /// The customer complained.
     Grievance { text: Option<String>, own: bool },
     /// The complaint was settled.
     GrievanceClosed { by: Option<String> },
     /// A permission was given or taken.
-    Consent { channel: String, granted: bool, basis: String, source: String },
+    Consent {
+        channel: String,
+        granted: bool,
+        basis: String,
+        source: String,
+    },
 }
 
 /// All that happened with a person, his customer and his leads, in order of time.
@@ -280,7 +315,8 @@ pub async fn history(
         .await?;
     rows.into_iter()
         .map(|row| {
-            let fact = serde_json::from_value(row.fact).map_err(|e| StoreError::Decode(format!("a fact: {e}")))?;
+            let fact =
+                serde_json::from_value(row.fact).map_err(|e| StoreError::Decode(format!("a fact: {e}")))?;
             Ok((row.at, fact))
         })
         .collect()
@@ -297,6 +333,8 @@ pub struct Coming {
     pub step: String,
     /// When the enrollment is looked at.
     pub next_at: DateTime<Utc>,
+    /// State of that step's touch; `None` = not made yet.
+    pub touch_state: Option<String>,
     /// Channel of the touch that waits.
     pub channel: Option<String>,
     /// When that touch is looked at.
@@ -312,9 +350,11 @@ pub async fn coming(conn: &mut PgConnection, contact: Uuid) -> Result<Vec<Coming
     let rows = sqlx::query_as!(
         Coming,
         r#"
-        select e.cadence, e.state, e.cursor as step, e.next_at, q.channel as "channel?", q.due_at as "due_at?",
-               q.held as "held?", q.expires_at as "expires_at?"
-        from enrollment e left join queue q on q.enrollment_id = e.id and q.contact_id = e.contact_id
+        select e.cadence, e.state, e.cursor as step, e.next_at, t.state as "touch_state?", q.channel as "channel?",
+               q.due_at as "due_at?", q.held as "held?", q.expires_at as "expires_at?"
+        from enrollment e
+        left join touch t on t.enrollment_id = e.id and t.step_key = e.cursor and t.visit = e.visit
+        left join queue q on q.touch_id = t.id
         where e.contact_id = $1 and e.state in ('active', 'paused', 'control')
         order by coalesce(q.due_at, e.next_at), e.id
         "#,

@@ -103,6 +103,7 @@ struct Page<'a, V> {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "a page's view, not a state")]
 struct Head<'a> {
     section: &'a str,
     path: &'a str,

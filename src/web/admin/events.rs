@@ -39,7 +39,11 @@ pub async fn take(
     let events = match sent {
         Value::Array(events) => events,
         one @ Value::Object(_) => vec![one],
-        _ => return Err(HttpError::BadRequest("one event or an array of events".to_owned())),
+        _ => {
+            return Err(HttpError::BadRequest(
+                "one event or an array of events".to_owned(),
+            ));
+        }
     };
     let most = state.deps.settings.events.max_batch.min(ingest::MOST);
     if events.len() > most {

@@ -111,21 +111,20 @@ fn bands(grades: &[Count]) -> Vec<Band> {
     (0..=last)
         .map(|at| {
             let (top, bottom) = (width(at), width((at + 1).min(last)));
-            let y = at as i64 * (BAND + GAP);
-            let x = |wide: i64, right: bool| (WIDTH + if right { wide } else { -wide }) / 2;
+            let (y, middle) = (at as i64 * (BAND + GAP), WIDTH / 2);
             Band {
                 grade: ORDER[at],
                 count: count(ORDER[at]),
                 share: (count(ORDER[at]) * 100 + all / 2) / all,
                 points: format!(
                     "{},{y} {},{y} {},{low} {},{low}",
-                    x(top, false),
-                    x(top, true),
-                    x(bottom, true),
-                    x(bottom, false),
+                    middle - top / 2,
+                    middle + top / 2,
+                    middle + bottom / 2,
+                    middle - bottom / 2,
                     low = y + BAND
                 ),
-                middle: WIDTH / 2,
+                middle,
                 y: y + BAND / 2,
                 ungraded: at == 0,
             }

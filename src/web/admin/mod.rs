@@ -52,7 +52,10 @@ pub fn routes() -> Routes {
         .at("/v1/events", post(events::take))
         .wrap(|router| router.layer(DefaultBodyLimit::max(MOST_EVENT_BYTES)));
     let rest = Routes::new()
-        .at(error_page::ADMIN_STYLE, get(async |State(state): State<WebState>| state.pages.style()))
+        .at(
+            error_page::ADMIN_STYLE,
+            get(async |State(state): State<WebState>| state.pages.style()),
+        )
         .at("/healthz", get(probe::alive))
         .at("/readyz", get(probe::ready))
         .at("/metrics", get(probe::metrics));

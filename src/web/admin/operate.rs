@@ -36,7 +36,11 @@ pub async fn brake(
     let after = json!({ "reason": reason });
     control::audit(&mut tx, id, desk.now, &actor, verb, "control", Some(&after)).await?;
     tx.commit().await?;
-    Ok(Redirect::to(if form.on { "/?said=brake_on" } else { "/?said=brake_off" }))
+    Ok(Redirect::to(if form.on {
+        "/?said=brake_on"
+    } else {
+        "/?said=brake_off"
+    }))
 }
 
 /// How far the clock goes.
@@ -59,7 +63,9 @@ pub async fn advance(
         return Err(HttpError::BadRequest("days: between 1 and 90".to_owned()));
     }
     // Asked twice, it goes twice as far.
-    let from = desk.simulated_target().map_or(simulated, |target| target.max(simulated));
+    let from = desk
+        .simulated_target()
+        .map_or(simulated, |target| target.max(simulated));
     let mut conn = state.conn().await?;
     control::ask_simulated(&mut conn, Some(from + TimeDelta::days(form.days))).await?;
     Ok(Redirect::to("/?said=advancing"))

@@ -111,7 +111,10 @@ pub async fn search(
 
 /// The words for `like`, with its own signs taken literally.
 fn pattern(words: &str) -> String {
-    let literal = words.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    let literal = words
+        .replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_");
     format!("%{literal}%")
 }
 
@@ -186,9 +189,16 @@ mod tests {
             kind: "event",
             text: String::new(),
         };
-        let told = vec![at("2027-01-01T15:00:00Z"), at("2027-01-01T16:30:00Z"), at("2027-01-01T17:00:00Z")];
+        let told = vec![
+            at("2027-01-01T15:00:00Z"),
+            at("2027-01-01T16:30:00Z"),
+            at("2027-01-01T17:00:00Z"),
+        ];
         let lines = lines(told, Tz::Asia__Shanghai);
         let days: Vec<_> = lines.iter().map(|l| (l.day.as_str(), l.new_day)).collect();
-        assert_eq!(days, [("2027-01-01", true), ("2027-01-02", true), ("2027-01-02", false)]);
+        assert_eq!(
+            days,
+            [("2027-01-01", true), ("2027-01-02", true), ("2027-01-02", false)]
+        );
     }
 }

@@ -25,6 +25,7 @@ struct View {
     from: Option<String>,
     until: Option<String>,
     held: bool,
+    by_spent: bool,
     bands: Vec<Band>,
     width: i64,
     height: i64,
@@ -49,6 +50,7 @@ struct Band {
     points: String,
     middle: i64,
     y: i64,
+    text_y: i64,
     bar_x: i64,
     bar_y: i64,
     bar_width: i64,
@@ -75,6 +77,8 @@ pub async fn page(State(state): State<WebState>, desk: Desk) -> Result<Html<Stri
     let report = report::pyramid(&mut conn, &rules.retention, desk.now).await?;
     let period = report.period;
     let base = report.base.as_ref();
+    // What was spent on a tier is recorded for all of them or the column is about cost: two meanings do not mix.
+    let by_spent = period.tiers.iter().all(|tier| tier.return_on_spent.is_some());
     let day = |at| zone::local_date(at, desk.zone).to_string();
     let view = View {
         currency: state.deps.settings.company.currency.clone(),
@@ -84,8 +88,13 @@ pub async fn page(State(state): State<WebState>, desk: Desk) -> Result<Html<Stri
         bands: bands(&period.tiers),
         width: BASE + BAR + 70,
         height: HEIGHT,
-        rows: period.tiers.iter().map(|tier| row(tier, base)).collect(),
-        all: row(&period.all, None),
+        rows: period
+            .tiers
+            .iter()
+            .map(|tier| row(tier, base, by_spent))
+            .collect(),
+        all: row(&period.all, None, by_spent),
+        by_spent,
         has_unallocated: !period.unallocated_cost.is_zero(),
         unallocated: period.unallocated_cost,
         inactive: period.inactive,
@@ -98,7 +107,7 @@ pub async fn page(State(state): State<WebState>, desk: Desk) -> Result<Html<Stri
     desk.show(&state, "pyramid", view)
 }
 
-fn row(row: &PyramidRow, base: Option<&BaseHead>) -> Row {
+fn row(row: &PyramidRow, base: Option<&BaseHead>, by_spent: bool) -> Row {
     let tier = row.tier.map_or("all", |tier| tier.as_str());
     let over = base.and_then(|base| match tier {
         "vip" => Some(base.vip_over),
@@ -116,7 +125,12 @@ fn row(row: &PyramidRow, base: Option<&BaseHead>) -> Row {
         over,
         revenue_each: row.revenue_each,
         profit_each: row.profit_each,
-        return_percent: row.return_on_spent.or(row.return_on_cost).map(percent),
+        return_percent: if by_spent {
+            row.return_on_spent
+        } else {
+            row.return_on_cost
+        }
+        .map(percent),
     }
 }
 
@@ -147,6 +161,8 @@ fn bands(tiers: &[PyramidRow]) -> Vec<Band> {
                 ),
                 middle,
                 y: top + each / 2,
+                // The tip is too narrow for words at half its height.
+                text_y: top + if at == 0 { each * 3 / 4 } else { each / 2 },
                 bar_x: BASE + 12,
                 bar_y: top + each / 2 - 9,
                 bar_width: bar_width.max(2),

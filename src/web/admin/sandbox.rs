@@ -80,10 +80,14 @@ pub async fn list(
     Query(which): Query<Which>,
 ) -> Result<Html<String>, HttpError> {
     let mut conn = state.conn().await?;
-    fn given(text: &str) -> Option<&str> {
-        Some(text.trim()).filter(|text| !text.is_empty())
-    }
-    let rows = sandbox::browse(&mut conn, given(&which.channel), given(&which.to), which.before, MOST).await?;
+    let rows = sandbox::browse(
+        &mut conn,
+        given(&which.channel),
+        given(&which.to),
+        which.before,
+        MOST,
+    )
+    .await?;
     let full = rows.len() == MOST as usize;
     let view = ListView {
         older: rows.last().filter(|_| full).map(|row| row.id),
@@ -103,6 +107,10 @@ pub async fn list(
         to: which.to,
     };
     desk.show(&state, "sandbox", view)
+}
+
+fn given(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
 }
 
 /// One message.

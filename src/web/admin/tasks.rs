@@ -16,16 +16,14 @@ use crate::web::task_form::TaskForm;
 /// Tasks on one page.
 const MOST: i64 = 100;
 
-/// Which tasks.
+/// Which tasks: of one owner, of all (an empty name), or, where nobody is named, one's own.
 #[derive(Deserialize)]
 pub struct Which {
-    #[serde(default)]
-    owner: String,
+    owner: Option<String>,
 }
 
 #[derive(Serialize)]
 struct View {
-    owner: String,
     owners: Vec<Owner>,
     tasks: Vec<Task>,
     more: bool,
@@ -58,7 +56,11 @@ pub async fn page(
     Query(which): Query<Which>,
 ) -> Result<Html<String>, HttpError> {
     let mut conn = state.conn().await?;
-    let asked = Some(which.owner.trim()).filter(|owner| !owner.is_empty());
+    let named = which
+        .owner
+        .or_else(|| desk.visitor.owner.clone())
+        .unwrap_or_default();
+    let asked = Some(named.trim()).filter(|owner| !owner.is_empty());
     let rows = task::open(&mut conn, asked, desk.now, MOST + 1).await?;
     let owners = owner::all(&mut conn).await?;
     let more = rows.len() > MOST as usize;
@@ -71,7 +73,6 @@ pub async fn page(
                 name: o.name,
             })
             .collect(),
-        owner: which.owner,
         tasks: rows
             .into_iter()
             .take(MOST as usize)

@@ -105,7 +105,11 @@ pub async fn page(State(state): State<WebState>, desk: Desk) -> Result<Html<Stri
         .map(|at| {
             let day = first + TimeDelta::days(at);
             let n = by_day.iter().find(|(d, _)| *d == day).map_or(0, |(_, n)| *n);
-            let height = if n == 0 { 1 } else { (n * HEIGHT / most.max(1)).max(2) };
+            let height = if n == 0 {
+                1
+            } else {
+                (n * HEIGHT / most.max(1)).max(2)
+            };
             Bar {
                 x: at * 10,
                 y: HEIGHT - height,

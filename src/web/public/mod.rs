@@ -24,7 +24,10 @@ pub fn routes() -> Routes {
         .at("/c/{token}", get(click::follow))
         .at("/u/{token}", get(unsubscribe::ask).post(unsubscribe::act))
         .at("/t/{token}", get(task::ask).post(task::act))
-        .at(error_page::PUBLIC_STYLE, get(async |State(state): State<WebState>| state.pages.style()))
+        .at(
+            error_page::PUBLIC_STYLE,
+            get(async |State(state): State<WebState>| state.pages.style()),
+        )
         .at("/sms/twilio", post(sms::twilio))
         .at("/healthz", get(probe::alive))
         .wrap(|router| router.layer(DefaultBodyLimit::max(MOST_BYTES)))

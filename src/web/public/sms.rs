@@ -79,7 +79,11 @@ fn help(state: &WebState, from: &PhoneNumber) -> String {
         Some("TW" | "HK" | "MO") => Language::Traditional,
         _ => Language::English,
     };
-    state.pages.text("public.sms_help", language, &[("company", &company.name), ("url", &company.url)])
+    state.pages.text(
+        "public.sms_help",
+        language,
+        &[("company", &company.name), ("url", &company.url)],
+    )
 }
 
 /// Twilio's answer: one message, or none.

@@ -151,9 +151,9 @@ pub async fn act(
     let acted = tasks::act(&mut tx, &task_id.to_string(), &act, "digest link", now).await?;
     tx.commit().await?;
     let said = match acted {
-        Acted::Done(_) => "done",
-        Acted::Closed => "closed",
-        Acted::NoSuchOwner => "nobody",
+        Acted::Done(_) => "task_done",
+        Acted::Closed => "task_closed",
+        Acted::NoSuchOwner => "task_nobody",
         Acted::Unknown => return Err(HttpError::NotFound),
     };
     page(&state, task_id, language, None, Some(said)).await

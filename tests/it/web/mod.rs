@@ -1,0 +1,8 @@
+//! The two listeners over real HTTP on a real database.
+
+mod api;
+mod console;
+mod links;
+mod looking;
+pub mod site;
+mod texts;
