@@ -56,7 +56,9 @@ impl Company {
             birthdays: BirthdayRules::default(),
             address_key: AddressKey::new(&key),
         };
-        let files = SampleCompany::generate(1, start, settings.company.timezone).write_csv(dir.path()).unwrap();
+        let files = SampleCompany::generate(1, start, settings.company.timezone)
+            .write_csv(dir.path())
+            .unwrap();
         for (kind, path) in files {
             let kind = match kind {
                 "owners" => Kind::Owners,
@@ -66,13 +68,24 @@ impl Company {
                 "leads" => Kind::Leads,
                 _ => Kind::Purchases,
             };
-            let order = ImportOrder { kind, path, source: "sample".to_owned(), dry_run: false };
+            let order = ImportOrder {
+                kind,
+                path,
+                source: "sample".to_owned(),
+                dry_run: false,
+            };
             let done = import(&deps, &order, begin, |_| {}).await.unwrap();
-            assert!(matches!(done, Imported::Done(report) if report.refused == 0), "{kind:?}");
+            assert!(
+                matches!(done, Imported::Done(report) if report.refused == 0),
+                "{kind:?}"
+            );
         }
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let checked = apply::check(&root.join("config"), &root.join("templates")).unwrap_or_else(|p| panic!("{p:?}"));
-        apply::apply(&mut conn, &checked, &[], "test", begin, &IdSource::Random).await.unwrap();
+        let checked =
+            apply::check(&root.join("config"), &root.join("templates")).unwrap_or_else(|p| panic!("{p:?}"));
+        apply::apply(&mut conn, &checked, &[], "test", begin, &IdSource::Random)
+            .await
+            .unwrap();
         drop(conn);
         let options = Options {
             clock: Clock::manual(begin),
@@ -80,12 +93,21 @@ impl Company {
             journal: None,
             roles: vec!["all".to_owned()],
         };
-        let app = app::build(db.pool.clone(), settings.clone(), options).await.unwrap();
-        Self { db, app, settings: Arc::new(settings), begin }
+        let app = app::build(db.pool.clone(), settings.clone(), options)
+            .await
+            .unwrap();
+        Self {
+            db,
+            app,
+            settings: Arc::new(settings),
+            begin,
+        }
     }
 
     async fn forecast(&self) -> Vec<forecast::Planned> {
-        forecast::run(self.db.options.clone(), self.settings.clone(), self.begin, DAYS).await.unwrap()
+        forecast::run(self.db.options.clone(), self.settings.clone(), self.begin, DAYS)
+            .await
+            .unwrap()
     }
 
     /// What was handed over before `until`.
@@ -101,20 +123,33 @@ impl Company {
         .unwrap();
         rows.into_iter()
             .map(|(contact, cadence, step, zone, at)| {
-                (contact, cadence, step, local_date(at, self.app.deps.zone_of(zone.as_deref())))
+                (
+                    contact,
+                    cadence,
+                    step,
+                    local_date(at, self.app.deps.zone_of(zone.as_deref())),
+                )
             })
             .collect()
     }
 }
 
 fn entries(planned: &[forecast::Planned]) -> BTreeSet<Entry> {
-    planned.iter().map(|p| (p.contact.clone(), p.cadence.clone(), p.step.clone(), p.local_date)).collect()
+    planned
+        .iter()
+        .map(|p| (p.contact.clone(), p.cadence.clone(), p.step.clone(), p.local_date))
+        .collect()
 }
 
 fn same(planned: &BTreeSet<Entry>, happened: &BTreeSet<Entry>) {
-    let (missing, extra): (Vec<_>, Vec<_>) =
-        (planned.difference(happened).take(10).collect(), happened.difference(planned).take(10).collect());
-    assert!(missing.is_empty() && extra.is_empty(), "planned only: {missing:#?}\nhappened only: {extra:#?}");
+    let (missing, extra): (Vec<_>, Vec<_>) = (
+        planned.difference(happened).take(10).collect(),
+        happened.difference(planned).take(10).collect(),
+    );
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "planned only: {missing:#?}\nhappened only: {extra:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,7 +158,10 @@ async fn with_silence_the_forecast_is_what_happens() {
     let planned = company.forecast().await;
     let deps = &company.app.deps;
     assert!(
-        company.happened(company.begin + TimeDelta::days(90)).await.is_empty(),
+        company
+            .happened(company.begin + TimeDelta::days(90))
+            .await
+            .is_empty(),
         "a forecast leaves no trace"
     );
     let end = company.begin + TimeDelta::days(i64::from(DAYS));
@@ -133,7 +171,11 @@ async fn with_silence_the_forecast_is_what_happens() {
     while now < end {
         deps.clock.set(now).unwrap();
         run_until_idle(deps, &mut dispatcher, now).await.unwrap();
-        now = next_due(deps, now).await.unwrap().unwrap_or(end).max(now + TimeDelta::minutes(5));
+        now = next_due(deps, now)
+            .await
+            .unwrap()
+            .unwrap_or(end)
+            .max(now + TimeDelta::minutes(5));
     }
     let (planned, happened) = (entries(&planned), company.happened(end).await);
     eprintln!("{} planned, {} happened", planned.len(), happened.len());
@@ -147,7 +189,10 @@ async fn with_an_audience_it_holds_up_to_the_first_response() {
     let company = Company::found().await;
     let planned = entries(&company.forecast().await);
     let end = company.begin + TimeDelta::days(i64::from(DAYS));
-    Simulation::new(company.app.deps.clone(), 1).play(end - TimeDelta::microseconds(1), |_| ()).await.unwrap();
+    Simulation::new(company.app.deps.clone(), 1)
+        .play(end - TimeDelta::microseconds(1), |_| ())
+        .await
+        .unwrap();
     let happened = company.happened(end).await;
     let people: Vec<(String, Option<String>, Option<DateTime<Utc>>)> = sqlx::query_as(
         "select r.external_id, c.timezone, (select min(e.occurred_at) from event e where e.account_id = c.account_id)
@@ -159,16 +204,24 @@ async fn with_an_audience_it_holds_up_to_the_first_response() {
     let silent_until: BTreeMap<String, NaiveDate> = people
         .into_iter()
         .map(|(contact, zone, first)| {
-            let first = first.map_or(NaiveDate::MAX, |at| local_date(at, company.app.deps.zone_of(zone.as_deref())));
+            let first = first.map_or(NaiveDate::MAX, |at| {
+                local_date(at, company.app.deps.zone_of(zone.as_deref()))
+            });
             (contact, first)
         })
         .collect();
     let before = |all: BTreeSet<Entry>| -> BTreeSet<Entry> {
-        all.into_iter().filter(|(contact, _, _, on)| *on < silent_until[contact]).collect()
+        all.into_iter()
+            .filter(|(contact, _, _, on)| *on < silent_until[contact])
+            .collect()
     };
     let all = planned.len();
     let (planned, happened) = (before(planned), before(happened));
-    eprintln!("{} of {all} planned before a first response, {} happened", planned.len(), happened.len());
+    eprintln!(
+        "{} of {all} planned before a first response, {} happened",
+        planned.len(),
+        happened.len()
+    );
     assert!(planned.len() > 100 && planned.len() < all);
     same(&planned, &happened);
 }
@@ -180,7 +233,9 @@ async fn nothing_live_waits_for_a_forecast() {
     let town = Town::found(OPEN_HOURS, &[one_mail("first")], now).await;
     town.settle(PEOPLE, 1).await;
     // Half is due now and half in the days to come, so that both sides have work.
-    let due = town.queue("first", now, "right(c.account_id::text, 1) < '8'").await as usize;
+    let due = town
+        .queue("first", now, "right(c.account_id::text, 1) < '8'")
+        .await as usize;
     let later = "insert into enrollment (id, shard, contact_id, account_id, cadence, cadence_version_id, entry_key, state,
                                          cursor, next_at, entered_at, entry_reason)
                  select gen_random_uuid(), c.shard, c.id, c.account_id, d.name, d.version_id, 'later', 'active', 'mail',
@@ -195,7 +250,11 @@ async fn nothing_live_waits_for_a_forecast() {
 
     let over = Arc::new(AtomicBool::new(false));
     let planning = {
-        let (options, settings, over) = (town.db.options.clone().application_name("forecast"), deps.settings.clone(), over.clone());
+        let (options, settings, over) = (
+            town.db.options.clone().application_name("forecast"),
+            deps.settings.clone(),
+            over.clone(),
+        );
         tokio::spawn(async move {
             let planned = forecast::run(options, settings, now, 3).await.unwrap();
             over.store(true, Ordering::Release);

@@ -17,7 +17,11 @@ const MESSAGES: i32 = 2000;
 
 async fn both_are_up(workshop: &Workshop) {
     until("both daemons are registered", async || {
-        (workshop.count("select count(*) from daemon where ended_at is null").await == 2).then_some(())
+        (workshop
+            .count("select count(*) from daemon where ended_at is null")
+            .await
+            == 2)
+            .then_some(())
     })
     .await;
 }
@@ -49,9 +53,22 @@ async fn each_sends_at_least_a_quarter_and_each_touch_goes_once() {
     let by_sender = taken(&workshop);
     eprintln!("sent {by_sender:?}");
     assert_eq!(by_sender.values().sum::<usize>(), MESSAGES as usize);
-    assert!(by_sender.values().all(|n| *n * 4 >= MESSAGES as usize), "{by_sender:?}");
-    assert_eq!(workshop.count("select count(*) from message where outcome = 'accepted'").await, i64::from(MESSAGES));
-    assert_eq!(workshop.count("select count(*) from touch where state <> 'sent'").await, 0);
+    assert!(
+        by_sender.values().all(|n| *n * 4 >= MESSAGES as usize),
+        "{by_sender:?}"
+    );
+    assert_eq!(
+        workshop
+            .count("select count(*) from message where outcome = 'accepted'")
+            .await,
+        i64::from(MESSAGES)
+    );
+    assert_eq!(
+        workshop
+            .count("select count(*) from touch where state <> 'sent'")
+            .await,
+        0
+    );
 }
 
 /// Holds the mails of one daemon: some between dot and reply, the rest before their content. Those of the other wait until
@@ -68,7 +85,12 @@ const UNANSWERED: u64 = 5;
 
 impl Grip {
     fn new() -> Self {
-        Self { others: Gate::shut(), dots: Arc::default(), after_dot: Gate::shut(), before_content: Gate::shut() }
+        Self {
+            others: Gate::shut(),
+            dots: Arc::default(),
+            after_dot: Gate::shut(),
+            before_content: Gate::shut(),
+        }
     }
 }
 
@@ -77,8 +99,12 @@ impl Behaviour for Grip {
         match moment.stage {
             Stage::Rcpt if moment.mail_from != ONE => Action::hold(&self.others),
             _ if moment.mail_from != ONE => Action::Go,
-            Stage::Rcpt if self.dots.load(Ordering::Acquire) >= UNANSWERED => Action::hold(&self.before_content),
-            Stage::Dot if self.dots.fetch_add(1, Ordering::AcqRel) < UNANSWERED => Action::hold(&self.after_dot),
+            Stage::Rcpt if self.dots.load(Ordering::Acquire) >= UNANSWERED => {
+                Action::hold(&self.before_content)
+            }
+            Stage::Dot if self.dots.fetch_add(1, Ordering::AcqRel) < UNANSWERED => {
+                Action::hold(&self.after_dot)
+            }
             _ => Action::Go,
         }
     }
@@ -99,13 +125,23 @@ async fn one_stopped_past_its_lease_twice_crosses_nothing_twice() {
         enroll(&workshop.db.pool, "first", Utc::now(), &which).await;
         within(grip.after_dot.arrived(UNANSWERED)).await;
         within(grip.before_content.arrived(CONNECTIONS as u64 - UNANSWERED)).await;
+        // Everything that was answered is written down, so that what is open is exactly what the server holds.
+        until("all answers are written", async || {
+            let written = workshop
+                .count("select count(*) from message where outcome = 'accepted'")
+                .await;
+            (written == workshop.acknowledged() as i64).then_some(())
+        })
+        .await;
         one.freeze();
         grip.others.open();
         // The other declares it dead, takes over what it had claimed, and knows of the crossings only that they are unknown.
         until("the other has done the rest", async || {
             let (queued, unknown) = (
                 workshop.count("select count(*) from queue").await,
-                workshop.count("select count(*) from message where outcome = 'uncertain'").await,
+                workshop
+                    .count("select count(*) from message where outcome = 'uncertain'")
+                    .await,
             );
             let all = workshop.count("select count(*) from message").await;
             (queued == 0 && unknown == UNANSWERED as i64 && all == i64::from(to)).then_some(())
@@ -116,15 +152,20 @@ async fn one_stopped_past_its_lease_twice_crosses_nothing_twice() {
         grip.before_content.open();
         one.thaw();
         until("late answers settle what was unknown", async || {
-            (workshop.count("select count(*) from message where outcome = 'uncertain'").await == 0).then_some(())
+            (workshop
+                .count("select count(*) from message where outcome = 'uncertain'")
+                .await
+                == 0)
+                .then_some(())
         })
         .await;
         until("it goes on as a new incarnation", async || {
-            let live: i64 = sqlx::query_scalar("select count(*) from daemon where pid = $1 and ended_at is null")
-                .bind(one.id())
-                .fetch_one(&workshop.db.pool)
-                .await
-                .unwrap();
+            let live: i64 =
+                sqlx::query_scalar("select count(*) from daemon where pid = $1 and ended_at is null")
+                    .bind(one.id())
+                    .fetch_one(&workshop.db.pool)
+                    .await
+                    .unwrap();
             (live == 1).then_some(())
         })
         .await;
@@ -135,15 +176,26 @@ async fn one_stopped_past_its_lease_twice_crosses_nothing_twice() {
     // It is as good as new.
     workshop.server.behave(Ordinary);
     let before = taken(&workshop).get(ONE).copied().unwrap_or(0);
-    let which = format!("('x' || right(c.account_id::text, 8))::bit(32)::int > {}", 2 * ROUND);
+    let which = format!(
+        "('x' || right(c.account_id::text, 8))::bit(32)::int > {}",
+        2 * ROUND
+    );
     enroll(&workshop.db.pool, "first", Utc::now(), &which).await;
     workshop.all_ended().await;
     assert!(one.leave().await.success() && other.leave().await.success());
     let findings = workshop.judge().await;
-    assert!(findings.is_clean() && findings.needlessly_uncertain.is_empty(), "{findings:?}");
+    assert!(
+        findings.is_clean() && findings.needlessly_uncertain.is_empty(),
+        "{findings:?}"
+    );
     let by_sender = taken(&workshop);
     eprintln!("sent {by_sender:?}, {before} by the stopped one before its last life");
     assert_eq!(by_sender.values().sum::<usize>(), 3 * ROUND as usize);
     assert!(by_sender[ONE] > before, "{by_sender:?}");
-    assert_eq!(workshop.count("select count(*) from touch where state <> 'sent'").await, 0);
+    assert_eq!(
+        workshop
+            .count("select count(*) from touch where state <> 'sent'")
+            .await,
+        0
+    );
 }
