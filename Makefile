@@ -33,9 +33,10 @@ lint: toolchain ## formatting and lints
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 
-bench: toolchain ## the benchmarks (ARGS="name" for one)
+bench: toolchain ## the benchmarks (ARGS="tick --contacts 100000" for one)
 	scripts/install postgres
-	cargo bench $(if $(ARGS),-- $(ARGS))
+	cargo build --release
+	$(if $(ARGS),$(TARGET)/release/kith bench $(ARGS),for what in tick enroll import deliver; do $(TARGET)/release/kith bench $$what || exit; done)
 
 prepare: toolchain ## refresh .sqlx, the offline data of the checked queries
 	scripts/install postgres

@@ -4,6 +4,7 @@
 
 mod apply;
 mod backup;
+mod bench;
 mod brake;
 mod context;
 mod demo;
@@ -13,6 +14,7 @@ mod import;
 mod log;
 mod migrate;
 pub mod output;
+mod own_database;
 mod person;
 mod plan;
 mod preview;
@@ -100,6 +102,7 @@ enum Command {
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
     Doctor(doctor::DoctorArgs),
+    Bench(bench::BenchArgs),
     Version(version::VersionArgs),
 }
 
@@ -153,6 +156,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) => restore::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Bench(args) => bench::run(args, context).await,
         Command::Version(args) => version::run(args, context).await,
     }
 }

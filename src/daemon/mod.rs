@@ -60,7 +60,7 @@ async fn flow(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
     let mut failures = 0;
     while !stop.is_cancelled() {
         let again = if lease.may_claim() {
-            match once(&deps, &mut dispatcher).await {
+            match flow_once(&deps, &mut dispatcher).await {
                 Ok(again) => {
                     failures = 0;
                     again
@@ -82,7 +82,8 @@ async fn flow(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
     dispatcher.drain().await;
 }
 
-async fn once(deps: &Arc<Deps>, dispatcher: &mut Dispatcher) -> Result<bool> {
+/// One pass of the flow. True when there may be more to do at once.
+pub async fn flow_once(deps: &Arc<Deps>, dispatcher: &mut Dispatcher) -> Result<bool> {
     let now = deps.clock.now();
     let graded = regrade::run_once(deps, now).await?;
     let planned = plan::run_once(deps, now).await?;
@@ -121,8 +122,8 @@ fn digests(deps: Arc<Deps>) -> BoxFuture<'static, Result<()>> {
     async move { digest::run_once(&deps, deps.clock.now()).await.map(|_| ()) }.boxed()
 }
 
-/// Schedules, dates, standings, and the work of the dead.
-async fn round(deps: &Deps) -> Result<()> {
+/// One pass over rules, calendars and the work of the dead.
+pub async fn round(deps: &Deps) -> Result<()> {
     let now = deps.clock.now();
     if deps.refresh_rules().await? {
         tracing::info!("new rules are in force");

@@ -216,12 +216,12 @@ fn letter(
 fn item(deps: &Deps, line: &Line, until: DateTime<Utc>, now: DateTime<Utc>) -> Item {
     Item {
         title: line.title.clone(),
-        body: line.body.clone(),
+        what: line.body.clone(),
         due_at: line.due_at,
         late: line.due_at < now,
         person: line.contact.clone(),
         account: line.account.clone(),
-        link: deps.links.task(line.task_id, until),
+        page: deps.links.task(line.task_id, until),
     }
 }
 

@@ -103,6 +103,7 @@ async fn by_audience(
         return Ok(0);
     };
     let (mut made, mut after): (u64, Option<Member>) = (0, None);
+    let mut grown_at = u64::from(CHUNK);
     loop {
         let zone = deps.company_zone();
         let members = audience::members(
@@ -124,6 +125,10 @@ async fn by_audience(
             })
             .collect();
         made += admit(deps, conn, door, arrivals, now).await?;
+        if made >= grown_at {
+            enrollment::grown(conn).await?;
+            grown_at = made * 4;
+        }
         match members.last() {
             Some(last) if members.len() == CHUNK as usize => after = Some(*last),
             _ => return Ok(made),

@@ -40,7 +40,9 @@ pub async fn members(
     limit: u32,
 ) -> Result<Vec<Member>, StoreError> {
     let (sql, values) = select_members(condition, subject, Asked::new(now, zone), after, limit);
+    // Not kept prepared: the text differs by condition, and a plan kept from when a table was small would scan it whole.
     Ok(sqlx::query_as_with(AssertSqlSafe(sql), arguments(values)?)
+        .persistent(false)
         .fetch_all(connection)
         .await?)
 }
@@ -59,6 +61,7 @@ pub async fn holding(
     }
     let (sql, values) = select_holding(condition, pairs, Asked::new(now, zone));
     let rows: Vec<(Uuid, Option<Uuid>)> = sqlx::query_as_with(AssertSqlSafe(sql), arguments(values)?)
+        .persistent(false)
         .fetch_all(connection)
         .await?;
     Ok(rows.into_iter().collect())

@@ -85,6 +85,13 @@ pub async fn insert(
     Ok(made)
 }
 
+/// Has the database look at the table again, after much was inserted: a plan kept from when it was small would scan it
+/// whole for every candidate, until autovacuum comes round.
+pub async fn grown(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!("analyze enrollment").execute(conn).await?;
+    Ok(())
+}
+
 /// An enrollment that `plan` has to look at, with the touch of its cursor if there is one and the dates steps may hang on.
 #[derive(Debug, Clone)]
 pub struct Due {

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod audience;
 pub mod audit;
 pub mod backup;
+pub mod bench;
 mod condition;
 pub mod contact;
 pub mod control;

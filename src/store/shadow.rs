@@ -16,10 +16,7 @@ const SHADOWED: [(&str, &str); 20] = [
     ("lead", "select * from kith.lead"),
     ("evidence", "select * from kith.evidence"),
     ("grade_change", "select * from kith.grade_change where false"),
-    (
-        "standing_change",
-        "select * from kith.standing_change where false",
-    ),
+    ("standing_change", "select * from kith.standing_change where false"),
     ("pyramid_base", "select * from kith.pyramid_base"),
     ("enrollment", "select * from kith.enrollment"),
     (
@@ -31,61 +28,77 @@ const SHADOWED: [(&str, &str); 20] = [
     ("message", "select * from kith.message where false"),
     ("decision", "select * from kith.decision where false"),
     ("link", "select * from kith.link"),
-    (
-        "task",
-        "select * from kith.task where state in ('open', 'snoozed') or dedup_key is not null",
-    ),
+    ("task", "select * from kith.task where state in ('open', 'snoozed') or dedup_key is not null"),
     ("event_parked", "select * from kith.event_parked where false"),
     ("suppression", "select * from kith.suppression"),
 ];
 
-/// Makes the shadows on this connection, fills them, then indexes them (three times faster than the other way round).
-pub async fn cast(conn: &mut PgConnection) -> Result<(), StoreError> {
-    for (table, rows) in SHADOWED {
-        // Table names are constants of this file.
-        let make =
-            format!("create temp table {table} (like kith.{table} including defaults including identity)");
-        sqlx::query(AssertSqlSafe(make)).execute(&mut *conn).await?;
-        let columns: Vec<String> = sqlx::query_scalar(
-            "select quote_ident(attname) from pg_attribute
-             where attrelid = to_regclass('kith.' || $1) and attnum > 0 and not attisdropped order by attnum",
-        )
-        .bind(table)
-        .fetch_all(&mut *conn)
-        .await?;
-        let fill = format!(
-            "insert into pg_temp.{table} ({}) overriding system value {rows}",
-            columns.join(", ")
-        );
-        sqlx::query(AssertSqlSafe(fill)).execute(&mut *conn).await?;
-        let indexes: Vec<String> = sqlx::query_scalar(
-            "select pg_get_indexdef(indexrelid) from pg_index where indrelid = to_regclass('kith.' || $1)",
-        )
-        .bind(table)
-        .fetch_all(&mut *conn)
-        .await?;
-        for (n, index) in indexes.iter().enumerate() {
-            // `create [unique] index NAME on [only] kith.TABLE using ..` becomes one on the shadow, with a name of its own.
-            let Some((_, using)) = index.split_once(" USING ") else {
-                continue;
-            };
-            let unique = if index.starts_with("CREATE UNIQUE") {
-                "unique "
-            } else {
-                ""
-            };
-            let make = format!("create {unique}index shadow_{table}_{n} on pg_temp.{table} using {using}");
-            sqlx::query(AssertSqlSafe(make)).execute(&mut *conn).await?;
-        }
-        sqlx::query(AssertSqlSafe(format!("analyze pg_temp.{table}")))
-            .execute(&mut *conn)
-            .await?;
-    }
-    // Claims of living daemons are theirs; the forecast imagines them as waiting.
-    sqlx::query("update pg_temp.queue set state = 'waiting', daemon_id = null, epoch = null")
-        .execute(&mut *conn)
-        .await?;
+/// The tables that are shadowed, in the order of making.
+pub fn tables() -> impl Iterator<Item = &'static str> {
+    SHADOWED.iter().map(|(table, _)| *table)
+}
+
+/// Has every statement on this connection planned by the size its tables have by then: shadows begin empty, grow by the
+/// hundred thousand, and autovacuum never sees them.
+pub async fn plan_anew(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!("set plan_cache_mode = force_custom_plan").execute(conn).await?;
     Ok(())
+}
+
+/// Makes the shadow of one of [`tables`] on this connection, fills it, then indexes it (three times faster than the other
+/// way round).
+pub async fn cast(conn: &mut PgConnection, table: &str) -> Result<(), StoreError> {
+    let Some((table, rows)) = SHADOWED.iter().find(|(name, _)| *name == table) else {
+        return Err(StoreError::Decode(format!("`{table}` has no shadow")));
+    };
+    // Table names are constants of this file.
+    let make = format!("create temp table {table} (like kith.{table} including defaults including identity)");
+    sqlx::query(AssertSqlSafe(make)).execute(&mut *conn).await?;
+    let columns: Vec<String> = sqlx::query_scalar(
+        "select quote_ident(attname) from pg_attribute
+         where attrelid = to_regclass('kith.' || $1) and attnum > 0 and not attisdropped order by attnum",
+    )
+    .bind(table)
+    .fetch_all(&mut *conn)
+    .await?;
+    let fill = format!("insert into pg_temp.{table} ({}) overriding system value {rows}", columns.join(", "));
+    sqlx::query(AssertSqlSafe(fill)).execute(&mut *conn).await?;
+    let indexes: Vec<String> =
+        sqlx::query_scalar("select pg_get_indexdef(indexrelid) from pg_index where indrelid = to_regclass('kith.' || $1)")
+            .bind(table)
+            .fetch_all(&mut *conn)
+            .await?;
+    for (n, index) in indexes.iter().enumerate() {
+        // `create [unique] index NAME on [only] kith.TABLE using ..` becomes one on the shadow, with a name of its own.
+        let Some((_, using)) = index.split_once(" USING ") else { continue };
+        let unique = if index.starts_with("CREATE UNIQUE") { "unique " } else { "" };
+        let make = format!("create {unique}index shadow_{table}_{n} on pg_temp.{table} using {using}");
+        sqlx::query(AssertSqlSafe(make)).execute(&mut *conn).await?;
+    }
+    sqlx::query(AssertSqlSafe(format!("analyze pg_temp.{table}"))).execute(&mut *conn).await?;
+    if *table == "queue" {
+        // Claims of living daemons are theirs; the forecast imagines them as waiting.
+        sqlx::query("update pg_temp.queue set state = 'waiting', daemon_id = null, epoch = null").execute(conn).await?;
+    }
+    Ok(())
+}
+
+/// Whether a daemon that lives has something in hand or due: not in the shadows, in the tables behind them.
+pub async fn live_work_waits(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let waits = sqlx::query_scalar!(
+        r#"
+        select exists (select 1 from kith.daemon where ended_at is null)
+           and exists (
+               select 1
+               from (values (0::smallint), (1::smallint), (2::smallint), (3::smallint)) as k (class),
+                    lateral (select 1 from kith.queue q where q.class = k.class and q.due_at <= $1 limit 1) due
+           ) as "waits!"
+        "#,
+        now,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(waits)
 }
 
 /// A message that was imagined.
@@ -110,10 +123,7 @@ pub struct HandedOver {
 }
 
 /// What was accepted since `since`, in order of time.
-pub async fn handed_over(
-    conn: &mut PgConnection,
-    since: DateTime<Utc>,
-) -> Result<Vec<HandedOver>, StoreError> {
+pub async fn handed_over(conn: &mut PgConnection, since: DateTime<Utc>) -> Result<Vec<HandedOver>, StoreError> {
     let rows = sqlx::query_as!(
         HandedOver,
         r#"

@@ -128,9 +128,9 @@ pub async fn consents(conn: &mut PgConnection, rows: &[NewConsent]) -> Result<()
         from (
             select w.id,
                    (select o.granted from consent o where o.contact_id = w.id and o.channel = 'email'
-                    order by o.at desc, o.id desc limit 1) as email,
+                    order by o.at desc, o.granted, o.id desc limit 1) as email,
                    (select o.granted from consent o where o.contact_id = w.id and o.channel = 'sms'
-                    order by o.at desc, o.id desc limit 1) as sms
+                    order by o.at desc, o.granted, o.id desc limit 1) as sms
             from (select distinct id from unnest($1::uuid[]) as w (id)) w
         ) n
         where c.id = n.id

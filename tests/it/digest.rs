@@ -1,17 +1,23 @@
 //! The digest: once for an owner and day whoever races or dies, the most urgent first, and only to whom it may go.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 use kith::app::{self, App, Options};
 use kith::clock::Clock;
 use kith::config::{Mode, Settings};
 use kith::domain::id::IdSource;
 use kith::domain::token::Purpose;
+use kith::engine::apply::{apply, check};
 use kith::engine::digest;
 use kith::sandbox::smtp::{Action, Moment, Ordinary, Stage};
 use kith::store::{control, digest as table};
+use kith::web::{WebState, public_router};
 use mail_parser::MessageParser;
+use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::harness::TestDb;
@@ -25,6 +31,14 @@ fn at(text: &str) -> DateTime<Utc> {
 
 async fn daemon(db: &TestDb, clock: &Clock, seed: u64, settings: Settings) -> App {
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shipped = check(&root.join("config"), &root.join("templates"))
+        .unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let mut conn = db.pool.acquire().await.unwrap();
+    apply(&mut conn, &shipped, &[], "test", clock.now(), &IdSource::Random)
+        .await
+        .unwrap();
+    drop(conn);
     let options = Options {
         clock: clock.clone(),
         ids: IdSource::seeded(seed),
@@ -188,8 +202,51 @@ async fn overdue_first_with_links_that_end() {
         html.matches("<a ").count(),
         "no other links"
     );
+    looking_changes_nothing(&db, &app, &html, late).await;
     clock.advance(Duration::days(1)).unwrap();
     assert_eq!(digest::run_once(&app.deps, clock.now()).await.unwrap().done, 2);
+}
+
+/// Every link of the mail by GET and HEAD, then one button by POST.
+async fn looking_changes_nothing(db: &TestDb, app: &App, html: &str, task: Uuid) {
+    let site = public_router(WebState::new(app.deps.clone(), None));
+    let tasks = async || -> Vec<(Uuid, String, Option<String>)> {
+        sqlx::query_as("select id, state, outcome from task order by id")
+            .fetch_all(&db.pool)
+            .await
+            .unwrap()
+    };
+    let ask = async |method: &str, path: &str, body: &'static str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(body))
+            .unwrap();
+        let answer = site.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), 200, "{method} {path}");
+        String::from_utf8(to_bytes(answer.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
+    };
+    let before = tasks().await;
+    let base = &app.deps.settings.listen.public_url;
+    let paths: Vec<String> = html
+        .split(&format!("href=\"{base}"))
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap().replace("&amp;", "&"))
+        .collect();
+    assert_eq!(paths.len(), 14);
+    for path in &paths {
+        let page = ask("GET", path, "").await;
+        let offered = page.contains("name=\"outcome\" value=\"no-answer\"");
+        assert_eq!(offered, path.ends_with("outcome=no-answer"), "{path}");
+        ask("HEAD", path, "").await;
+    }
+    assert_eq!(tasks().await, before);
+    // The late task is the first of the mail.
+    ask("POST", &paths[0], "do=done&outcome=no-answer&until=").await;
+    let after = tasks().await;
+    let closed = (task, "done".to_owned(), Some("no-answer".to_owned()));
+    assert!(after.contains(&closed) && !before.contains(&closed), "{after:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

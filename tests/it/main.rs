@@ -5,6 +5,7 @@
 mod apply;
 mod apply_faults;
 mod audience;
+mod backup;
 mod browser;
 mod cadences;
 mod cli;

@@ -11,6 +11,7 @@ use super::DemoArgs;
 use crate::app::{self, App, Options};
 use crate::cli::Context;
 use crate::cli::apply::put_in_force;
+use crate::cli::own_database::OwnDatabase;
 use crate::clock::Clock;
 use crate::config::{Mode, Settings, Transport};
 use crate::domain::address_hash::AddressKey;
@@ -18,10 +19,9 @@ use crate::domain::birthday::BirthdayRules;
 use crate::domain::id::IdSource;
 use crate::domain::zone::day_start;
 use crate::engine::import::{self, ImportDeps, ImportOrder, Imported, Kind};
-use crate::postgres::{self, Embedded, EmbeddedOptions};
 use crate::sample::SampleCompany;
 use crate::store::tally::{self, Counts};
-use crate::store::{self, admin, control};
+use crate::store::{self, control};
 
 /// The name of the database of the demo that stays up; one that ends has a name of its own.
 pub const DATABASE: &str = "kith_demo";
@@ -34,10 +34,8 @@ pub struct Stage {
     pub app: App,
     /// When it begins.
     pub begin: DateTime<Utc>,
-    /// How to open more connections.
-    pub options: PgConnectOptions,
-    embedded: Embedded,
-    database: String,
+    database: OwnDatabase,
+    kept: bool,
 }
 
 impl Stage {
@@ -49,28 +47,16 @@ impl Stage {
             }
         };
         say("starting Postgres");
-        let embedded = postgres::start(EmbeddedOptions {
-            data_dir: context.settings.database.data_dir.clone(),
-            settings: Vec::new(),
-        })
-        .await?;
-        let database = if args.exit {
+        let name = if args.exit {
             format!("{DATABASE}_{}", std::process::id())
         } else {
             DATABASE.to_owned()
         };
-        let options = embedded.connect_options();
-        let maintenance = store::connect(options.clone().database("postgres"), 1).await?;
-        let mut conn = maintenance.acquire().await?;
-        if !args.exit && admin::in_use(&mut conn, &database).await? {
+        let Some(database) = OwnDatabase::make(context, &name).await? else {
             bail!("a demo is up already; `kith demo --advance 7d` moves its clock, Ctrl-C there ends it");
-        }
-        admin::recreate(&mut conn, &database).await?;
-        drop(conn);
-        maintenance.close().await;
-        let options = options.database(&database);
+        };
         let settings = demo_settings(&context.settings, args);
-        let pool = store::connect(options.clone(), settings.database.max_connections).await?;
+        let pool = store::connect(database.options.clone(), settings.database.max_connections).await?;
         store::migrate(&pool).await?;
 
         let zone = settings.company.timezone;
@@ -97,10 +83,14 @@ impl Stage {
         Ok(Self {
             app,
             begin,
-            options,
-            embedded,
             database,
+            kept: !args.exit,
         })
+    }
+
+    /// How to open more connections.
+    pub fn options(&self) -> &PgConnectOptions {
+        &self.database.options
     }
 
     /// Open leads by grade, now.
@@ -112,15 +102,11 @@ impl Stage {
     /// Takes everything down; the database of a demo that ends goes too.
     pub async fn clear(self) -> Result<()> {
         self.app.deps.pool.close().await;
-        if self.database != DATABASE {
-            let maintenance = store::connect(self.options.clone().database("postgres"), 1).await?;
-            let mut conn = maintenance.acquire().await?;
-            admin::drop(&mut conn, &self.database).await?;
-            drop(conn);
-            maintenance.close().await;
+        if self.kept {
+            self.database.leave().await
+        } else {
+            self.database.drop().await
         }
-        self.embedded.stop().await?;
-        Ok(())
     }
 }
 

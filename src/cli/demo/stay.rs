@@ -62,7 +62,7 @@ pub async fn stay(stage: Stage, mut simulation: Simulation, doors: Doors) -> Res
     println!("\n  The page is up: http://{at}{link}");
     println!(
         "  To ask on the command line: export DATABASE_URL='{}'",
-        stage.options.to_url_lossy()
+        stage.options().to_url_lossy()
     );
     println!(
         "  The clock stands still at {}. `kith demo --advance 7d` moves it. Ctrl-C ends the demo.",

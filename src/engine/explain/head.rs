@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::words::{channel_name, reason_words};
+use super::vocabulary::{channel_name, reason_words};
 use crate::domain::assess;
 use crate::domain::evidence::Evidence;
 use crate::domain::factor::Factor;

@@ -1,6 +1,7 @@
 //! Explain: one person's story. How the person stands, what happened and why, and what comes next.
 
 mod head;
+mod vocabulary;
 mod words;
 
 use std::fmt;

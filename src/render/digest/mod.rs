@@ -24,7 +24,7 @@ const LANGUAGES: [(&str, &str); 3] = [
     ("zh-Hant", include_str!("zh-Hant.toml")),
 ];
 
-/// What a digest says.
+/// What a digest says. No field has the name of a helper (`body`, `link`): the helper would be called.
 #[derive(Debug, Clone, Serialize)]
 pub struct Digest {
     /// Who reads it.
@@ -51,7 +51,7 @@ pub struct Item {
     /// One line.
     pub title: String,
     /// What to do and why.
-    pub body: String,
+    pub what: String,
     /// Deadline.
     pub due_at: DateTime<Utc>,
     /// Whether that is over.
@@ -61,7 +61,7 @@ pub struct Item {
     /// The person's company.
     pub account: Option<String>,
     /// The page of its buttons.
-    pub link: String,
+    pub page: String,
 }
 
 /// Why a digest could not be written; a fault of this program.
@@ -136,12 +136,12 @@ mod tests {
     fn digest() -> Digest {
         let task = |title: &str, due: &str, late, person: Option<&str>| Item {
             title: title.into(),
-            body: "Ask about <the budget>\nand the date.".into(),
+            what: "Ask about <the budget>\nand the date.".into(),
             due_at: due.parse().unwrap(),
             late,
             person: person.map(Into::into),
             account: Some("Lin & Sons".into()),
-            link: "https://t.company.example/t/AbC-_9".into(),
+            page: "https://t.company.example/t/AbC-_9".into(),
         };
         Digest {
             reader: "张雨欣".into(),

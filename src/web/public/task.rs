@@ -2,10 +2,10 @@
 //! changes nothing.
 
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::response::Html;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::token::Purpose;
@@ -26,7 +26,48 @@ struct View {
     due: String,
     open: bool,
     owners: Vec<Owner>,
+    chosen: Option<Chosen>,
     said: Option<&'static str>,
+}
+
+/// What a button of the mail asks for; the page puts it first, to be pressed once more.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    #[serde(rename = "do")]
+    what: String,
+    outcome: String,
+    until: String,
+}
+
+#[derive(Serialize)]
+struct Chosen {
+    what: &'static str,
+    outcome: &'static str,
+    until: &'static str,
+    word: &'static str,
+}
+
+impl Asked {
+    /// Only what the mail offers: nobody else's words get onto the page.
+    fn chosen(&self) -> Option<Chosen> {
+        let (what, outcome, until, word) =
+            match (self.what.as_str(), self.outcome.as_str(), self.until.as_str()) {
+                ("done", "", _) => ("done", "", "", "done"),
+                ("done", "interested", _) => ("done", "interested", "", "interested"),
+                ("done", "not-now", _) => ("done", "not-now", "", "not-now"),
+                ("done", "no-answer", _) => ("done", "no-answer", "", "no-answer"),
+                ("snooze", _, "1") => ("snooze", "", "1", "day"),
+                ("snooze", _, "7") => ("snooze", "", "7", "week"),
+                _ => return None,
+            };
+        Some(Chosen {
+            what,
+            outcome,
+            until,
+            word,
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -55,6 +96,7 @@ async fn page(
     state: &WebState,
     task_id: Uuid,
     language: Language,
+    chosen: Option<Chosen>,
     said: Option<&'static str>,
 ) -> Result<Html<String>, HttpError> {
     let mut conn = state.conn().await?;
@@ -78,6 +120,7 @@ async fn page(
                 name: o.name,
             })
             .collect(),
+        chosen,
         said,
     };
     state.pages.show("task", language, &view)
@@ -87,10 +130,11 @@ async fn page(
 pub async fn ask(
     State(state): State<WebState>,
     Path(token): Path<String>,
+    Query(asked): Query<Asked>,
     language: Language,
 ) -> Result<Html<String>, HttpError> {
     let task_id = task_of(&state, &token)?;
-    page(&state, task_id, language, None).await
+    page(&state, task_id, language, asked.chosen(), None).await
 }
 
 /// Acts.
@@ -112,5 +156,5 @@ pub async fn act(
         Acted::NoSuchOwner => "task_nobody",
         Acted::Unknown => return Err(HttpError::NotFound),
     };
-    page(&state, task_id, language, Some(said)).await
+    page(&state, task_id, language, None, Some(said)).await
 }

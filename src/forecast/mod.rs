@@ -1,7 +1,10 @@
 //! Forecast: runs the engine's services ahead of time over shadow tables, and says who would get what, and when.
 //!
 //! One connection of its own shadows the tables that the engine writes with temp tables of the same names (`pg_temp` is searched
-//! first), so the very same statements run and the live daemon waits for nothing. Silence is assumed: nobody answers.
+//! first), so the very same statements run and the live daemon waits for nothing. While that has work due, the forecast rests
+//! most of its time, so that it does not take the processor from it either. Silence is assumed: nobody answers.
+
+mod courtesy;
 
 use std::sync::Arc;
 
@@ -11,6 +14,7 @@ use serde::Serialize;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
+use self::courtesy::Courtesy;
 use crate::channel::task::TaskChannel;
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -59,8 +63,14 @@ pub async fn run(
     let mut settings = Settings::clone(&settings);
     settings.digest.enabled = false;
     let settings = Arc::new(settings);
+    let courtesy = Arc::new(Courtesy::from(now));
+    let giving_way = courtesy.clone();
     let pool = PgPoolOptions::new()
         .max_connections(1)
+        .before_acquire(move |conn, _| {
+            let courtesy = giving_way.clone();
+            Box::pin(async move { courtesy.give_way(conn).await.map(|()| true) })
+        })
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(options)
@@ -68,7 +78,11 @@ pub async fn run(
         .context("opening the forecast's connection")?;
     let clock = Clock::manual(now);
     let mut conn = pool.acquire().await?;
-    shadow::cast(&mut conn).await.context("shadowing the tables")?;
+    shadow::plan_anew(&mut conn).await?;
+    for table in shadow::tables() {
+        shadow::cast(&mut conn, table).await.with_context(|| format!("shadowing the table {table}"))?;
+        courtesy.give_way(&mut conn).await?;
+    }
     let rules = Rules::load(&mut conn).await?;
     let keys = control::read(&mut conn).await?;
     // The brake and the mode stop messages, not plans.

@@ -1,0 +1,56 @@
+//! `kith bench`: what the engine does in how long, measured on this machine.
+
+mod deliver;
+mod enroll;
+mod figures;
+mod ground;
+mod import;
+mod postbox;
+mod statements;
+mod tick;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use super::Context;
+
+/// Measure this machine: a tick, enrolling, importing, delivering
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each benchmark makes a database of its own on the embedded Postgres (which syncs every commit), fills it, measures with
+the engine that the daemon runs and the rules of config/, and drops it. Mails go to a recording SMTP server in this process.
+
+Examples:
+  kith bench tick --contacts 1000000
+  kith bench enroll --contacts 1000000    a tenth of them, by an audience
+  kith bench import --contacts 1000000
+  kith bench deliver --messages 20000     alone, and beside `kith plan --days 30`")]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    what: What,
+    /// Print one JSON object instead of a table
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Tick(tick::TickArgs),
+    Enroll(enroll::EnrollArgs),
+    Import(import::ImportArgs),
+    Deliver(deliver::DeliverArgs),
+}
+
+/// Measures, and prints the figures.
+pub async fn run(args: BenchArgs, context: &Context) -> Result<ExitCode> {
+    let sheet = match args.what {
+        What::Tick(tick) => tick::run(tick, context).await?,
+        What::Enroll(enroll) => enroll::run(enroll, context).await?,
+        What::Import(import) => import::run(import, context).await?,
+        What::Deliver(deliver) => deliver::run(deliver, context).await?,
+    };
+    print!("{}", sheet.text(args.json)?);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,161 @@
+//! `kith bench tick`: what the daemon costs while nothing is due, and how soon it hands over what becomes due.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use chrono::TimeDelta;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::figures::{Sheet, Target, percentile};
+use super::ground::Ground;
+use super::postbox::Postbox;
+use super::statements;
+use crate::cli::Context;
+use crate::clock::Clock;
+use crate::daemon;
+use crate::engine::Deps;
+use crate::engine::dispatch::Dispatcher;
+use crate::store::bench;
+
+/// How long a touch may take before the benchmark gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Mail connections of the daemon.
+const CONNECTIONS: u16 = 8;
+
+/// Measure a tick with nothing due, and the way of a touch that becomes due
+#[derive(Debug, Args)]
+pub struct TickArgs {
+    /// People, each enrolled for an open lead
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(100..=10_000_000))]
+    contacts: i64,
+    /// Ticks to time
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    rounds: u32,
+    /// Touches to make due, one after another
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=100))]
+    touches: u16,
+}
+
+/// Measures.
+pub async fn run(args: TickArgs, context: &Context) -> Result<Sheet> {
+    let ground = Ground::make(context, "tick").await?;
+    let sheet = measure(&args, context, &ground).await;
+    ground.clear().await?;
+    sheet
+}
+
+async fn measure(args: &TickArgs, context: &Context, ground: &Ground) -> Result<Sheet> {
+    let postbox = Postbox::open().await?;
+    let app = ground
+        .app(
+            postbox.settings(&context.settings, CONNECTIONS),
+            Clock::manual(ground.begin),
+        )
+        .await?;
+    let deps = app.deps;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    tick(&deps, &mut dispatcher).await?;
+    let (_, of_nobody) = statements::count(tick(&deps, &mut dispatcher)).await;
+
+    ground.load(args.contacts, true).await?;
+    let later = ground.begin + TimeDelta::days(1);
+    ground
+        .enroll(&deps, 1..=args.contacts, later, 60)
+        .await?;
+    ground.settle().await?;
+
+    let (mut flow, mut whole) = (Vec::new(), Vec::new());
+    for _ in 0..args.rounds {
+        let started = Instant::now();
+        daemon::flow_once(&deps, &mut dispatcher).await?;
+        flow.push(started.elapsed());
+        daemon::round(&deps).await?;
+        whole.push(started.elapsed());
+    }
+    let (mut least, mut most) = (u64::MAX, 0);
+    for _ in 0..20 {
+        let (done, n) = statements::count(tick(&deps, &mut dispatcher)).await;
+        done?;
+        (least, most) = (least.min(n), most.max(n));
+    }
+    drop(dispatcher);
+    let handed_over = hand_over(args, ground, &deps, &postbox).await?;
+
+    let mut sheet = Sheet::new("tick", args.contacts);
+    sheet.hold_to(
+        "a tick with nothing due, median",
+        percentile(&whole, 0.5),
+        "ms",
+        Target::Under(10.0),
+    );
+    sheet.hold_to(
+        "a tick with nothing due, 99 %",
+        percentile(&whole, 0.99),
+        "ms",
+        Target::Under(10.0),
+    );
+    sheet.note(
+        "of it regrade, plan and dispatch, median",
+        percentile(&flow, 0.5),
+        "ms",
+    );
+    sheet.note("statements of a tick, least", least as f64, "statements");
+    sheet.hold_to(
+        "statements of a tick, most",
+        most as f64,
+        "statements",
+        Target::Exactly(of_nobody as f64),
+    );
+    sheet.note(
+        "statements of a tick with nobody enrolled",
+        of_nobody as f64,
+        "statements",
+    );
+    sheet.note(
+        "from due to handed over, median",
+        percentile(&handed_over, 0.5),
+        "ms",
+    );
+    sheet.hold_to(
+        "from due to handed over, longest",
+        percentile(&handed_over, 1.0),
+        "ms",
+        Target::Under(1000.0),
+    );
+    Ok(sheet)
+}
+
+/// Everything a daemon does when nothing is due, in one go.
+async fn tick(deps: &Arc<Deps>, dispatcher: &mut Dispatcher) -> Result<()> {
+    daemon::flow_once(deps, dispatcher).await?;
+    daemon::round(deps).await
+}
+
+/// With the daemon's own loops: makes one touch after another due, and times each until the mail server has it.
+async fn hand_over(
+    args: &TickArgs,
+    ground: &Ground,
+    deps: &Arc<Deps>,
+    postbox: &Postbox,
+) -> Result<Vec<Duration>> {
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(daemon::run(deps.clone(), stop.clone()));
+    let mut taken = postbox.taken();
+    let mut times = Vec::new();
+    for n in 1..=args.touches {
+        let before = *taken.borrow();
+        let mut conn = ground.pool.acquire().await?;
+        bench::make_due(&mut conn, i64::from(n), ground.begin).await?;
+        drop(conn);
+        let due = Instant::now();
+        tokio::time::timeout(PATIENCE, taken.wait_for(|n| *n > before))
+            .await
+            .context("a touch that was made due did not arrive")??;
+        times.push(due.elapsed());
+    }
+    stop.cancel();
+    running.await??;
+    Ok(times)
+}

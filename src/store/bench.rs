@@ -1,0 +1,208 @@
+//! What benchmarks need of the database: many people at once, made by it, and what it counts of its own work.
+//!
+//! Person n has one and the same number in every id, so that a benchmark can name them without asking.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::StoreError;
+
+/// Makes the people 1..=n, each a customer of their own with permission for mail, who next have a birthday on or after
+/// a day. Every tenth was a VIP and has been lost.
+pub async fn people(
+    conn: &mut PgConnection,
+    n: i64,
+    birthdays_from: NaiveDate,
+    lost_at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query!("insert into source (name) values ('bench') on conflict do nothing")
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query!(
+        r#"
+        insert into account (id, shard, kind, name, region, standing, standing_since, tier_at_loss, lost_at, last_purchase_at)
+        select ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n % 1024, 'person', 'Person ' || n, 'CN',
+               case when n % 10 = 0 then 'inactive' else 'prospect' end,
+               $2::timestamptz, case when n % 10 = 0 then 'vip' end, case when n % 10 = 0 then $2 end, case when n % 10 = 0 then $2 end
+        from generate_series(1, $1::bigint) as n
+        "#,
+        n,
+        lost_at,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        r#"
+        insert into contact (id, shard, account_id, name, email, email_hash, locale, timezone, region, birthday,
+                             birthday_calendar, next_birthday_on, next_birthday_key, role, attrs, consent_email)
+        select ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n % 1024,
+               ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'Person ' || n, email,
+               sha256(convert_to(email, 'UTF8')), 'en', 'Asia/Shanghai', 'CN', '1980-' || to_char(day, 'MM-DD'), 'gregorian',
+               day, to_char(day, 'YYYY'), 'buyer', '{"size": "30"}', true
+        from generate_series(1, $1::bigint) as n,
+             lateral (select 'person' || n || '@example' || n % 500 || '.com' as email, $2::date + (n % 300)::int as day) as of
+        "#,
+        n,
+        birthdays_from,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        r#"
+        insert into contact_ref (source_id, external_id, contact_id)
+        select s.id, 'c' || n, ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid
+        from generate_series(1, $1::bigint) as n, source s where s.name = 'bench'
+        "#,
+        n,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Makes an open B lead for each of the people 1..=n.
+pub async fn leads(conn: &mut PgConnection, n: i64, since: DateTime<Utc>) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"
+        insert into lead (id, shard, account_id, source_id, external_id, grade, grade_since, product, opened_at)
+        select ('01900000-0000-7001-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n % 1024,
+               ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, s.id, 'l' || n, 'B', $2, 'Press', $2
+        from generate_series(1, $1::bigint) as n, source s where s.name = 'bench'
+        "#,
+        n,
+        since,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        r#"
+        insert into lead_contact (lead_id, contact_id, role)
+        select ('01900000-0000-7001-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+               ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'buyer'
+        from generate_series(1, $1::bigint) as n
+        "#,
+        n,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Where people stand in a cadence.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    /// The cadence.
+    pub cadence: &'a str,
+    /// Its version.
+    pub version: Uuid,
+    /// The step that is next.
+    pub step: &'a str,
+    /// When the first of them is due.
+    pub first_at: DateTime<Utc>,
+    /// Over how many days after it the others follow, at the same time of day; 0 = all at once.
+    pub over_days: i32,
+}
+
+/// Enrolls the people `from..=to`, each for their lead.
+pub async fn enroll(conn: &mut PgConnection, from: i64, to: i64, at: Standing<'_>) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"
+        insert into enrollment (id, shard, contact_id, account_id, lead_id, cadence, cadence_version_id, entry_key, state,
+                                cursor, next_at, entered_at, entry_reason)
+        select ('01900000-0000-7002-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n % 1024, person, person, lead, $3, $4, lead::text,
+               'active', $5, $6::timestamptz + make_interval(days => (n % ($7::int + 1))::int), $6, 'grade'
+        from generate_series($1::bigint, $2::bigint) as n,
+             lateral (
+                 select ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid as person,
+                        ('01900000-0000-7001-8000-' || lpad(to_hex(n), 12, '0'))::uuid as lead
+             ) as of
+        "#,
+        from,
+        to,
+        at.cadence,
+        at.version,
+        at.step,
+        at.first_at,
+        at.over_days,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Makes what a person has before them due at an instant.
+pub async fn make_due(conn: &mut PgConnection, n: i64, at: DateTime<Utc>) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"
+        update enrollment set next_at = $2
+        where contact_id = ('01900000-0000-7000-8000-' || lpad(to_hex($1::bigint), 12, '0'))::uuid
+        "#,
+        n,
+        at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Lets the database look at what was loaded, as it would have by itself after a while.
+pub async fn settle(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!("vacuum analyze").execute(&mut *conn).await?;
+    sqlx::query!("checkpoint").execute(conn).await?;
+    Ok(())
+}
+
+/// Rows that were inserted, updated and deleted in kith's tables since they were made, as far as the database has heard of it.
+pub async fn rows_written(conn: &mut PgConnection) -> Result<i64, StoreError> {
+    let rows = sqlx::query_scalar!(
+        r#"
+        select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint as "rows!"
+        from pg_stat_user_tables where schemaname = 'kith'
+        "#
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(rows)
+}
+
+/// Bytes of the database on the disk.
+pub async fn size(conn: &mut PgConnection) -> Result<i64, StoreError> {
+    Ok(
+        sqlx::query_scalar!(r#"select pg_database_size(current_database()) as "bytes!""#)
+            .fetch_one(conn)
+            .await?,
+    )
+}
+
+/// Who else works in this database.
+#[derive(Debug, Clone, Copy)]
+pub struct Others {
+    /// Sessions whose application name is not ours.
+    pub sessions: i64,
+    /// Sessions of ours that wait at this moment for a lock which one of those holds.
+    pub we_wait: i64,
+}
+
+/// Looks once at the sessions that do not bear our application name.
+pub async fn others(conn: &mut PgConnection, ours: &str) -> Result<Others, StoreError> {
+    let row = sqlx::query_as!(
+        Others,
+        r#"
+        with session as materialized (
+            select pid, application_name, wait_event_type from pg_stat_activity
+            where datname = current_database() and backend_type = 'client backend'
+        )
+        select count(*) filter (where application_name <> $1) as "sessions!",
+               count(*) filter (
+                   where application_name = $1 and wait_event_type = 'Lock'
+                     and exists (select 1 from session o where o.application_name <> $1 and o.pid = any (pg_blocking_pids(s.pid)))
+               ) as "we_wait!"
+        from session s
+        "#,
+        ours,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(row)
+}
