@@ -28,7 +28,11 @@ impl Courtesy {
     /// For a forecast that begins at an instant of business time.
     pub fn from(now: DateTime<Utc>) -> Self {
         let begun = Instant::now();
-        Self { now, begun, working_since: Mutex::new(begun) }
+        Self {
+            now,
+            begun,
+            working_since: Mutex::new(begun),
+        }
     }
 
     /// Rests for as long as is owed for the work since the last rest, or until the daemon has nothing due.

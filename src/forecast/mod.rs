@@ -80,7 +80,9 @@ pub async fn run(
     let mut conn = pool.acquire().await?;
     shadow::plan_anew(&mut conn).await?;
     for table in shadow::tables() {
-        shadow::cast(&mut conn, table).await.with_context(|| format!("shadowing the table {table}"))?;
+        shadow::cast(&mut conn, table)
+            .await
+            .with_context(|| format!("shadowing the table {table}"))?;
         courtesy.give_way(&mut conn).await?;
     }
     let rules = Rules::load(&mut conn).await?;

@@ -16,7 +16,10 @@ const SHADOWED: [(&str, &str); 20] = [
     ("lead", "select * from kith.lead"),
     ("evidence", "select * from kith.evidence"),
     ("grade_change", "select * from kith.grade_change where false"),
-    ("standing_change", "select * from kith.standing_change where false"),
+    (
+        "standing_change",
+        "select * from kith.standing_change where false",
+    ),
     ("pyramid_base", "select * from kith.pyramid_base"),
     ("enrollment", "select * from kith.enrollment"),
     (
@@ -28,7 +31,10 @@ const SHADOWED: [(&str, &str); 20] = [
     ("message", "select * from kith.message where false"),
     ("decision", "select * from kith.decision where false"),
     ("link", "select * from kith.link"),
-    ("task", "select * from kith.task where state in ('open', 'snoozed') or dedup_key is not null"),
+    (
+        "task",
+        "select * from kith.task where state in ('open', 'snoozed') or dedup_key is not null",
+    ),
     ("event_parked", "select * from kith.event_parked where false"),
     ("suppression", "select * from kith.suppression"),
 ];
@@ -41,7 +47,9 @@ pub fn tables() -> impl Iterator<Item = &'static str> {
 /// Has every statement on this connection planned by the size its tables have by then: shadows begin empty, grow by the
 /// hundred thousand, and autovacuum never sees them.
 pub async fn plan_anew(conn: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query!("set plan_cache_mode = force_custom_plan").execute(conn).await?;
+    sqlx::query!("set plan_cache_mode = force_custom_plan")
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -61,24 +69,38 @@ pub async fn cast(conn: &mut PgConnection, table: &str) -> Result<(), StoreError
     .bind(table)
     .fetch_all(&mut *conn)
     .await?;
-    let fill = format!("insert into pg_temp.{table} ({}) overriding system value {rows}", columns.join(", "));
+    let fill = format!(
+        "insert into pg_temp.{table} ({}) overriding system value {rows}",
+        columns.join(", ")
+    );
     sqlx::query(AssertSqlSafe(fill)).execute(&mut *conn).await?;
-    let indexes: Vec<String> =
-        sqlx::query_scalar("select pg_get_indexdef(indexrelid) from pg_index where indrelid = to_regclass('kith.' || $1)")
-            .bind(table)
-            .fetch_all(&mut *conn)
-            .await?;
+    let indexes: Vec<String> = sqlx::query_scalar(
+        "select pg_get_indexdef(indexrelid) from pg_index where indrelid = to_regclass('kith.' || $1)",
+    )
+    .bind(table)
+    .fetch_all(&mut *conn)
+    .await?;
     for (n, index) in indexes.iter().enumerate() {
         // `create [unique] index NAME on [only] kith.TABLE using ..` becomes one on the shadow, with a name of its own.
-        let Some((_, using)) = index.split_once(" USING ") else { continue };
-        let unique = if index.starts_with("CREATE UNIQUE") { "unique " } else { "" };
+        let Some((_, using)) = index.split_once(" USING ") else {
+            continue;
+        };
+        let unique = if index.starts_with("CREATE UNIQUE") {
+            "unique "
+        } else {
+            ""
+        };
         let make = format!("create {unique}index shadow_{table}_{n} on pg_temp.{table} using {using}");
         sqlx::query(AssertSqlSafe(make)).execute(&mut *conn).await?;
     }
-    sqlx::query(AssertSqlSafe(format!("analyze pg_temp.{table}"))).execute(&mut *conn).await?;
+    sqlx::query(AssertSqlSafe(format!("analyze pg_temp.{table}")))
+        .execute(&mut *conn)
+        .await?;
     if *table == "queue" {
         // Claims of living daemons are theirs; the forecast imagines them as waiting.
-        sqlx::query("update pg_temp.queue set state = 'waiting', daemon_id = null, epoch = null").execute(conn).await?;
+        sqlx::query("update pg_temp.queue set state = 'waiting', daemon_id = null, epoch = null")
+            .execute(conn)
+            .await?;
     }
     Ok(())
 }
@@ -123,7 +145,10 @@ pub struct HandedOver {
 }
 
 /// What was accepted since `since`, in order of time.
-pub async fn handed_over(conn: &mut PgConnection, since: DateTime<Utc>) -> Result<Vec<HandedOver>, StoreError> {
+pub async fn handed_over(
+    conn: &mut PgConnection,
+    since: DateTime<Utc>,
+) -> Result<Vec<HandedOver>, StoreError> {
     let rows = sqlx::query_as!(
         HandedOver,
         r#"

@@ -61,9 +61,7 @@ async fn measure(args: &TickArgs, context: &Context, ground: &Ground) -> Result<
 
     ground.load(args.contacts, true).await?;
     let later = ground.begin + TimeDelta::days(1);
-    ground
-        .enroll(&deps, 1..=args.contacts, later, 60)
-        .await?;
+    ground.enroll(&deps, 1..=args.contacts, later, 60).await?;
     ground.settle().await?;
 
     let (mut flow, mut whole) = (Vec::new(), Vec::new());
