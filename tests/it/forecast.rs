@@ -112,7 +112,8 @@ impl Company {
 
     /// What was handed over before `until`.
     async fn happened(&self, until: DateTime<Utc>) -> BTreeSet<Entry> {
-        let rows: Vec<(String, String, String, Option<String>, DateTime<Utc>)> = sqlx::query_as(
+        type Row = (String, String, String, Option<String>, DateTime<Utc>);
+        let rows: Vec<Row> = sqlx::query_as(
             "select r.external_id, m.cadence, m.step_key, c.timezone, m.done_at
              from message m join contact c on c.id = m.contact_id join contact_ref r on r.contact_id = c.id
              where m.outcome = 'accepted' and m.done_at < $1",
