@@ -18,6 +18,7 @@ mod forecast;
 mod harness;
 mod house;
 mod import;
+mod path;
 mod postgres;
 mod process;
 mod render;

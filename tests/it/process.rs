@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use sqlx::PgPool;
 
 use crate::harness::TestDb;
-use crate::rig::{Files, OPEN_HOURS, enroll, one_mail, settle, until, url_of};
+use crate::rig::{Files, OPEN_HOURS, enroll, one_mail, settle, until};
 
 /// How many connections a daemon opens to the server at the most.
 pub const CONNECTIONS: usize = 16;
@@ -54,35 +54,48 @@ pub struct Workshop {
 impl Workshop {
     /// Cadences of one mail each are in force, put there by `kith apply`.
     pub async fn open(cadences: &[&str]) -> Self {
-        let db = TestDb::new().await;
+        let cadences: Vec<_> = cadences.iter().map(|name| one_mail(name)).collect();
+        let workshop = Self::with(false, |port| Files::write(&live(port), &cadences)).await;
+        workshop.done(&["apply"]);
+        workshop
+    }
+
+    /// With files for a server on this port, which keeps the contents of mails if asked to. Nothing is applied yet.
+    pub async fn with(keep_bytes: bool, files: impl FnOnce(u16) -> Files) -> Self {
         let server = SmtpSandbox::start(SmtpSandboxOptions {
-            keep_bytes: false,
+            keep_bytes,
             ..Default::default()
         })
         .await
         .unwrap();
-        let cadences: Vec<_> = cadences.iter().map(|name| one_mail(name)).collect();
-        let files = Files::write(&live(server.addr.port()), &cadences);
-        let workshop = Self {
-            db,
+        Self {
+            db: TestDb::new().await,
+            files: files(server.addr.port()),
             server,
-            files,
             rooms: tempfile::tempdir().unwrap(),
-        };
-        let applied = workshop.command("apply").arg("apply").output().unwrap();
-        assert!(
-            applied.status.success(),
-            "{}",
-            String::from_utf8_lossy(&applied.stderr)
-        );
-        workshop
+        }
+    }
+
+    /// Runs a command to its good end and returns what it said.
+    pub fn done(&self, args: &[&str]) -> String {
+        let output = self.command("cli").args(args).output().unwrap();
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}\n{complained}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A file for a command.
+    pub fn file(&self, name: &str, text: &str) -> String {
+        let path = self.rooms.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
     }
 
     /// `kith`, with this database and these files, in a room (a state directory) of its own.
     pub fn command(&self, room: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kith"));
         command
-            .env("DATABASE_URL", url_of(&self.db.options))
+            .env("DATABASE_URL", self.db.url())
             .env("KITH_CONFIG", self.files.config())
             .env("KITH_TEMPLATES", self.files.templates())
             .env("KITH_DATABASE__DATA_DIR", self.rooms.path().join(room))
@@ -92,12 +105,24 @@ impl Workshop {
 
     /// Starts a daemon whose mails have this envelope sender.
     pub fn run(&self, room: &str, mail_from: &str) -> Daemon {
+        let mut command = self.command(room);
+        command
+            .args(["run", "--no-web"])
+            .env("KITH_SENDERS__MAIL__FROM_EMAIL", mail_from);
+        self.start(room, command)
+    }
+
+    /// Starts a daemon with its two listeners.
+    pub fn run_with_web(&self) -> Daemon {
+        let mut command = self.command("web");
+        command.arg("run");
+        self.start("web", command)
+    }
+
+    fn start(&self, room: &str, mut command: Command) -> Daemon {
         let log = self.rooms.path().join(format!("{room}.log"));
         let file = File::options().create(true).append(true).open(&log).unwrap();
-        let child = self
-            .command(room)
-            .args(["run", "--no-web"])
-            .env("KITH_SENDERS__MAIL__FROM_EMAIL", mail_from)
+        let child = command
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()

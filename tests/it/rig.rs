@@ -20,7 +20,6 @@ use kith::engine::{Channels, Deps, Parts, apply};
 use kith::sandbox::gate::{Gate, Passed};
 use kith::store::{self, control, daemon};
 use sqlx::PgPool;
-use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 use crate::harness::TestDb;
@@ -118,6 +117,15 @@ impl Files {
         std::fs::write(note.join("subject.hbs"), "A note").unwrap();
         std::fs::write(note.join("html.hbs"), "<p>Hello.</p>").unwrap();
         files
+    }
+
+    /// The shipped templates too.
+    pub fn with_shipped_templates(self) -> Self {
+        copy(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("templates"),
+            &self.templates(),
+        );
+        self
     }
 
     /// The configuration directory.
@@ -408,9 +416,4 @@ pub async fn bury(pool: &PgPool, deps: &Deps) {
         daemon::bury(&mut conn, 1800.0).await.unwrap(),
         vec![deps.incarnation().id]
     );
-}
-
-/// The address of a database for another process.
-pub fn url_of(options: &PgConnectOptions) -> String {
-    sqlx::ConnectOptions::to_url_lossy(options).to_string()
 }

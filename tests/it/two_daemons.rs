@@ -125,6 +125,14 @@ async fn one_stopped_past_its_lease_twice_crosses_nothing_twice() {
         enroll(&workshop.db.pool, "first", Utc::now(), &which).await;
         within(grip.after_dot.arrived(UNANSWERED)).await;
         within(grip.before_content.arrived(CONNECTIONS as u64 - UNANSWERED)).await;
+        // Everything that was answered is written down, so that what is open is exactly what the server holds.
+        until("all answers are written", async || {
+            let written = workshop
+                .count("select count(*) from message where outcome = 'accepted'")
+                .await;
+            (written == workshop.acknowledged() as i64).then_some(())
+        })
+        .await;
         one.freeze();
         grip.others.open();
         // The other declares it dead, takes over what it had claimed, and knows of the crossings only that they are unknown.
