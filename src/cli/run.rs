@@ -93,14 +93,22 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
 fn placeholders(settings: &Settings) -> Vec<String> {
     let mut found = Vec::new();
     if settings.company.postal_address == "Your postal address" {
-        found.push("company.postal_address is the shipped placeholder; the law wants a real one under a mail".to_owned());
+        found.push(
+            "company.postal_address is the shipped placeholder; the law wants a real one under a mail"
+                .to_owned(),
+        );
     }
     if settings.company.name == "Your company" {
         found.push("company.name is the shipped placeholder".to_owned());
     }
     let public = &settings.listen.public_url;
-    if ["127.0.0.1", "localhost", "[::1]"].iter().any(|host| public.contains(host)) {
-        found.push(format!("listen.public_url is {public}: nobody else can follow a link or unsubscribe"));
+    if ["127.0.0.1", "localhost", "[::1]"]
+        .iter()
+        .any(|host| public.contains(host))
+    {
+        found.push(format!(
+            "listen.public_url is {public}: nobody else can follow a link or unsubscribe"
+        ));
     }
     found
 }
