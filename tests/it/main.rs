@@ -23,6 +23,7 @@ mod postgres;
 mod process;
 mod render;
 mod rig;
+mod schema;
 mod sms;
 mod smtp;
 mod store;
