@@ -7,12 +7,12 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::Context;
 use crate::app::{self, Options};
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Mode, Settings};
 use crate::daemon::identity;
 use crate::domain::id::IdSource;
 use crate::{daemon, web};
@@ -75,6 +75,11 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
         )));
         info!(public = %listen.public, admin = %listen.admin, "listening");
     }
+    if mode != Mode::Sandbox {
+        for what in placeholders(&opened.settings) {
+            warn!("{what}");
+        }
+    }
     info!(mode = mode.as_str(), "running");
     daemon::run(app.deps, stop).await?;
     for server in servers {
@@ -82,6 +87,30 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
     }
     opened.close().await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What still says what was shipped, or leads nowhere, in messages that leave the machine.
+fn placeholders(settings: &Settings) -> Vec<String> {
+    let mut found = Vec::new();
+    if settings.company.postal_address == "Your postal address" {
+        found.push(
+            "company.postal_address is the shipped placeholder; the law wants a real one under a mail"
+                .to_owned(),
+        );
+    }
+    if settings.company.name == "Your company" {
+        found.push("company.name is the shipped placeholder".to_owned());
+    }
+    let public = &settings.listen.public_url;
+    if ["127.0.0.1", "localhost", "[::1]"]
+        .iter()
+        .any(|host| public.contains(host))
+    {
+        found.push(format!(
+            "listen.public_url is {public}: nobody else can follow a link or unsubscribe"
+        ));
+    }
+    found
 }
 
 /// Cancels on the first SIGTERM or SIGINT.
