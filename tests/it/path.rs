@@ -249,5 +249,6 @@ async fn from_csv_to_a_new_grade_and_its_story() {
         "{other}"
     );
     assert!(daemon.leave().await.success());
-    assert!(workshop.judge().await.is_clean());
+    let findings = workshop.judge().await;
+    assert!(findings.is_clean(), "{findings:?}");
 }

@@ -95,7 +95,7 @@ const IDS: &[(&str, bool, bool, &str)] = &[
 #[tokio::test]
 async fn every_id_has_its_reason() {
     let db = TestDb::new().await;
-    let found: Vec<(String, bool, bool)> = sqlx::query_as(
+    let mut found: Vec<(String, bool, bool)> = sqlx::query_as(
         "select c.relname || '.' || a.attname,
                 exists (select 1 from pg_constraint k where k.conrelid = c.oid and k.contype = 'f' and a.attnum = any (k.conkey)),
                 exists (select 1 from pg_index i where i.indrelid = c.oid and i.indkey[0] = a.attnum)
@@ -104,7 +104,7 @@ async fn every_id_has_its_reason() {
          join pg_namespace n on n.oid = c.relnamespace
          where n.nspname = 'kith' and c.relkind in ('r', 'p') and not c.relispartition and a.attnum > 0
            and a.attname like '%\\_id'
-         order by 1 collate \"C\"",
+         order by 1",
     )
     .fetch_all(&db.pool)
     .await
@@ -114,6 +114,7 @@ async fn every_id_has_its_reason() {
         .map(|(name, key, index, _)| ((*name).to_owned(), *key, *index))
         .collect();
     listed.sort();
+    found.sort();
     assert_eq!(found, listed);
     assert!(IDS.iter().all(|(.., why)| !why.is_empty() && !why.contains(' ')));
 }
