@@ -10,7 +10,7 @@ use clap::Args;
 use sqlx::PgPool;
 use tokio::process::{Child, Command};
 
-use super::figures::{Sheet, Target};
+use super::figures::{Sheet, Target, median};
 use super::ground::{Ground, OURS};
 use super::postbox::Postbox;
 use crate::cli::Context;
@@ -30,22 +30,35 @@ pub struct DeliverArgs {
     /// People, each enrolled for an open lead
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(i64).range(100..=10_000_000))]
     contacts: i64,
-    /// Mails of each of the three runs: alone, beside the forecast, alone
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(i64).range(10..=1_000_000))]
+    /// Mails of each run
+    #[arg(long, value_name = "N", default_value_t = 8_000, value_parser = clap::value_parser!(i64).range(10..=1_000_000))]
     messages: i64,
+    /// Runs beside a forecast; one alone goes before each and after the last, since other work on the machine comes and goes
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
+    pairs: u8,
     /// SMTP connections at once
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
     connections: u16,
+    /// At the end, also run a forecast to its own end with nothing else to do
+    #[arg(long)]
+    whole: bool,
     /// Days of the forecast
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=366))]
     days: u32,
 }
 
+impl DeliverArgs {
+    fn runs(&self) -> i64 {
+        i64::from(self.pairs) * 2 + 1
+    }
+}
+
 /// Measures.
 pub async fn run(args: DeliverArgs, context: &Context) -> Result<Sheet> {
     ensure!(
-        args.messages * 3 <= args.contacts,
-        "three runs of {} mails need as many contacts",
+        args.messages * args.runs() <= args.contacts,
+        "{} runs of {} mails need as many contacts",
+        args.runs(),
         args.messages
     );
     let ground = Ground::make(context, "deliver").await?;
@@ -67,18 +80,14 @@ async fn measure(args: &DeliverArgs, context: &Context, ground: &Ground) -> Resu
     ground.load(args.contacts, true).await?;
     let n = args.messages;
     let at = |run: i64| ground.begin + TimeDelta::minutes(run);
-    for run in 0..3 {
+    for run in 0..args.runs() {
         ground
             .enroll(&deps, run * n + 1..=(run + 1) * n, at(run), 0)
             .await?;
     }
+    let others = args.runs() * n + 1..=args.contacts;
     ground
-        .enroll(
-            &deps,
-            3 * n + 1..=args.contacts,
-            ground.begin + TimeDelta::days(1),
-            20,
-        )
+        .enroll(&deps, others, ground.begin + TimeDelta::days(1), 20)
         .await?;
     ground.settle().await?;
 
@@ -89,31 +98,61 @@ async fn measure(args: &DeliverArgs, context: &Context, ground: &Ground) -> Resu
         postbox,
         planned: Vec::new(),
     };
-    let before = course.run(n, at(0), None).await?;
-    let mut conn = ground.pool.acquire().await?;
-    control::simulated(&mut conn, Some(at(1))).await?;
-    drop(conn);
-    let (forecast, beside, waits) = course.beside(args, context, ground, at(1)).await?;
-    let after = course.run(n, at(2), None).await?;
-    let alone = f64::midpoint(before, after);
+    let mut alone = vec![course.run(n, at(0), None).await?];
+    let (mut beside, mut forecast, mut waits) = (Vec::new(), Vec::new(), Waits::default());
+    for pair in 0..i64::from(args.pairs) {
+        let together = course.beside(args, context, ground, at(pair * 2 + 1)).await?;
+        beside.push(together.rate);
+        forecast.push(together.secs);
+        waits.looks += together.waits.looks;
+        waits.waited += together.waits.waited;
+        alone.push(course.run(n, at(pair * 2 + 2), None).await?);
+    }
+    let shares: Vec<f64> = beside
+        .iter()
+        .zip(alone.windows(2))
+        .map(|(beside, around)| 200.0 * beside / around.iter().sum::<f64>())
+        .collect();
 
     let mut sheet = Sheet::new("deliver", args.contacts);
     sheet.note("mails of each run", n as f64, "messages");
     sheet.note("SMTP connections", f64::from(args.connections), "connections");
     sheet.note(
-        "planning due touches",
-        course.planned.iter().sum::<f64>() / course.planned.len() as f64,
+        "planning due touches, median",
+        median(&course.planned),
         "touches/s",
     );
-    sheet.note("handed over alone, first run", before, "messages/s");
-    sheet.note("handed over alone, last run", after, "messages/s");
-    sheet.note("handed over beside the forecast", beside, "messages/s");
+    sheet.note(
+        "handed over alone, median of the runs",
+        median(&alone),
+        "messages/s",
+    );
+    sheet.note(
+        "handed over beside the forecast, median",
+        median(&beside),
+        "messages/s",
+    );
     sheet.hold_to(
-        "beside the forecast, of alone",
-        100.0 * beside / alone,
+        "beside, of the runs before and after, median",
+        median(&shares),
         "%",
         Target::Over(90.0),
     );
+    sheet.note(
+        "of it the least",
+        shares.iter().copied().fold(f64::INFINITY, f64::min),
+        "%",
+    );
+    sheet.note("of it the most", shares.iter().copied().fold(0.0, f64::max), "%");
+    sheet.note("the forecast ran beside for, median", median(&forecast), "s");
+    if args.whole {
+        let started = Instant::now();
+        ensure!(
+            self::forecast(args, context, ground)?.wait().await?.success(),
+            "the forecast failed"
+        );
+        sheet.note("a whole forecast, alone", started.elapsed().as_secs_f64(), "s");
+    }
     sheet.note("looks at the locks", waits.looks as f64, "looks");
     sheet.hold_to(
         "waits for a lock of the forecast",
@@ -121,7 +160,6 @@ async fn measure(args: &DeliverArgs, context: &Context, ground: &Ground) -> Resu
         "waits",
         Target::Exactly(0.0),
     );
-    sheet.note("the forecast ran beside for", forecast, "s");
     Ok(sheet)
 }
 
@@ -183,14 +221,17 @@ impl Course {
         Ok(rate)
     }
 
-    /// A run beside `kith plan` in a process of its own. Returns how long the two ran side by side, the rate, and who waited.
+    /// A run beside `kith plan` in a process of its own.
     async fn beside(
         &mut self,
         args: &DeliverArgs,
         context: &Context,
         ground: &Ground,
         at: DateTime<Utc>,
-    ) -> Result<(f64, f64, Waits)> {
+    ) -> Result<Together> {
+        let mut conn = ground.pool.acquire().await?;
+        control::simulated(&mut conn, Some(at)).await?;
+        drop(conn);
         self.plan(at).await?;
         let started = Instant::now();
         let mut forecast = forecast(args, context, ground)?;
@@ -204,9 +245,13 @@ impl Course {
         }
         let watching = tokio::spawn(watch(ground.pool.clone()));
         let rate = self.run(args.messages, at, Some(&mut forecast)).await?;
-        let took = started.elapsed().as_secs_f64();
+        let secs = started.elapsed().as_secs_f64();
         forecast.kill().await?;
-        Ok((took, rate, watching.await??))
+        Ok(Together {
+            rate,
+            secs,
+            waits: watching.await??,
+        })
     }
 }
 
@@ -221,6 +266,15 @@ fn forecast(args: &DeliverArgs, context: &Context, ground: &Ground) -> Result<Ch
         command.env("KITH_CONFIG", config);
     }
     command.spawn().context("starting `kith plan`")
+}
+
+/// A run beside a forecast.
+struct Together {
+    /// Mails a second.
+    rate: f64,
+    /// How long the two ran side by side.
+    secs: f64,
+    waits: Waits,
 }
 
 /// What was seen of the locks.

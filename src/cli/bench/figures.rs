@@ -130,6 +130,16 @@ pub fn percentile(times: &[Duration], share: f64) -> f64 {
         .map_or(0.0, |t| t.as_secs_f64() * 1000.0)
 }
 
+/// The value in the middle; of an even number the lower one; 0 of none.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted
+        .get(sorted.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or(0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +151,7 @@ mod tests {
         assert!((percentile(&times, 0.99) - 99.0).abs() < 1e-9);
         assert!((percentile(&times[..1], 0.99) - 100.0).abs() < 1e-9);
         assert!(percentile(&[], 0.5).abs() < 1e-9);
+        assert!((median(&[3.0, 1.0, 2.0, 9.0]) - 2.0).abs() < 1e-9);
     }
 
     #[test]

@@ -26,7 +26,7 @@ Examples:
   kith bench tick --contacts 1000000
   kith bench enroll --contacts 1000000    a tenth of them, by an audience
   kith bench import --contacts 1000000
-  kith bench deliver --messages 20000     alone, and beside `kith plan --days 30`")]
+  kith bench deliver --messages 8000      alone, and beside `kith plan --days 30`")]
 pub struct BenchArgs {
     #[command(subcommand)]
     what: What,
