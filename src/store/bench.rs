@@ -2,7 +2,7 @@
 //!
 //! Person n has one and the same number in every id, so that a benchmark can name them without asking.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -205,4 +205,101 @@ pub async fn others(conn: &mut PgConnection, ours: &str) -> Result<Others, Store
     .fetch_one(conn)
     .await?;
     Ok(row)
+}
+
+/// Enrolls the people `from..=to` as contacts, dealt out among cadences of one step, each due `apart` after the one before.
+pub async fn enroll_contacts(
+    conn: &mut PgConnection,
+    from: i64,
+    to: i64,
+    cadences: &[(String, Uuid)],
+    step: &str,
+    first_at: DateTime<Utc>,
+    apart: TimeDelta,
+) -> Result<(), StoreError> {
+    let names: Vec<String> = cadences.iter().map(|(name, _)| name.clone()).collect();
+    let versions: Vec<Uuid> = cadences.iter().map(|(_, version)| *version).collect();
+    sqlx::query!(
+        r#"
+        insert into enrollment (id, shard, contact_id, account_id, cadence, cadence_version_id, entry_key, state, cursor,
+                                next_at, entered_at, entry_reason)
+        select ('01900000-0000-7002-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n % 1024, person, person,
+               ($3::text[])[1 + n % cardinality($3)], ($4::uuid[])[1 + n % cardinality($3)], 'once', 'active', $5,
+               $6::timestamptz + make_interval(secs => (n - $1) * $7::float8), $6, 'audience'
+        from generate_series($1::bigint, $2::bigint) as n,
+             lateral (select ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid as person) as of
+        "#,
+        from,
+        to,
+        &names,
+        &versions,
+        step,
+        first_at,
+        apart.as_seconds_f64(),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Suppresses the addresses of the people `from..=to`.
+pub async fn suppress(conn: &mut PgConnection, from: i64, to: i64, at: DateTime<Utc>) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"
+        insert into suppression (address_hash, channel, reason, at)
+        select c.email_hash, 'email', 'opted-out', $3
+        from generate_series($1::bigint, $2::bigint) as n
+        join contact c on c.id = ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid
+        on conflict do nothing
+        "#,
+        from,
+        to,
+        at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What the server has done so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Work {
+    /// Bytes of WAL since the beginning of time.
+    pub wal: i64,
+    /// Updates of `queue`, `pace`, `touch` and `enrollment`.
+    pub updates: i64,
+    /// Those of them that wrote no index.
+    pub hot: i64,
+}
+
+/// Looks at what the server counts. Sessions tell of their rows only when they are idle for a moment, so look after a rest.
+pub async fn work(conn: &mut PgConnection) -> Result<Work, StoreError> {
+    let row = sqlx::query_as!(
+        Work,
+        r#"
+        select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint as "wal!",
+               coalesce(sum(n_tup_upd), 0)::bigint as "updates!", coalesce(sum(n_tup_hot_upd), 0)::bigint as "hot!"
+        from pg_stat_user_tables
+        where schemaname = 'kith' and relname in ('queue', 'pace', 'touch', 'enrollment')
+        "#
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(row)
+}
+
+/// The process that this session's server process works in.
+pub async fn server_process(conn: &mut PgConnection) -> Result<i32, StoreError> {
+    Ok(sqlx::query_scalar!(r#"select pg_backend_pid() as "pid!""#)
+        .fetch_one(conn)
+        .await?)
+}
+
+/// Bytes of the live queue with its indexes.
+pub async fn queue_bytes(conn: &mut PgConnection) -> Result<i64, StoreError> {
+    Ok(
+        sqlx::query_scalar!(r#"select pg_total_relation_size('queue') as "bytes!""#)
+            .fetch_one(conn)
+            .await?,
+    )
 }

@@ -1,304 +1,266 @@
-//! `kith bench deliver`: how fast due mails are handed over, alone and beside a forecast.
+//! `kith bench deliver`: the whole way of due mails, from the claim to the written outcome, against postfix's `smtp-sink`.
 
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use clap::Args;
-use sqlx::PgPool;
-use tokio::process::{Child, Command};
+use uuid::Uuid;
 
-use super::figures::{Sheet, Target, median};
-use super::ground::{Ground, OURS};
-use super::postbox::Postbox;
+use super::cadences;
+use super::figures::{Sheet, Target};
+use super::ground::Ground;
+use super::postfix::Sink;
+use super::process::{cpu_s, family_cpu_s, forget_peak, parent_of, peak_rss_mb};
+use super::timings::Timings;
 use crate::cli::Context;
 use crate::clock::Clock;
+use crate::config::{Mode, Settings, Tls, Transport};
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::{Deps, plan};
-use crate::store::{bench, control};
+use crate::store::{bench, tally};
 
-/// How often locks are looked at.
-const LOOK: Duration = Duration::from_millis(20);
-/// How long the forecast may take to connect.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of a mail of the yardstick, near those of kith's own.
+const LETTER: usize = 5 * 1024;
+/// Mails of each run of the yardstick.
+const YARDSTICK: u32 = 20_000;
+/// How often the clock of an offered load moves on.
+const BEAT: Duration = Duration::from_millis(5);
 
-/// Measure handing mails over, alone and beside `kith plan`
+/// Measure the way of due mails: claim, gate, rendering, crossing, SMTP, outcome
 #[derive(Debug, Args)]
 pub struct DeliverArgs {
-    /// People, each enrolled for an open lead
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(i64).range(100..=10_000_000))]
+    /// People in the database
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(100..=10_000_000))]
     contacts: i64,
-    /// Mails of each run
-    #[arg(long, value_name = "N", default_value_t = 8_000, value_parser = clap::value_parser!(i64).range(10..=1_000_000))]
+    /// Mails that are measured
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(i64).range(10..=10_000_000))]
     messages: i64,
-    /// Runs beside a forecast; one alone goes before each and after the last, since other work on the machine comes and goes
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=50))]
-    pairs: u8,
+    /// Mails that go before them
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
+    warm_up: i64,
+    /// Addresses that are suppressed
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
+    suppressed: i64,
     /// SMTP connections at once
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "C", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=512))]
     connections: u16,
-    /// At the end, also run a forecast to its own end with nothing else to do
-    #[arg(long)]
-    whole: bool,
-    /// Days of the forecast
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=366))]
-    days: u32,
-}
-
-impl DeliverArgs {
-    fn runs(&self) -> i64 {
-        i64::from(self.pairs) * 2 + 1
-    }
+    /// Let so many become due each second, instead of all at once
+    #[arg(long, value_name = "RATE")]
+    offered: Option<u32>,
 }
 
 /// Measures.
 pub async fn run(args: DeliverArgs, context: &Context) -> Result<Sheet> {
     ensure!(
-        args.messages * args.runs() <= args.contacts,
-        "{} runs of {} mails need as many contacts",
-        args.runs(),
-        args.messages
+        args.messages + args.warm_up + args.suppressed <= args.contacts,
+        "warm-up, messages and suppressed addresses need as many contacts"
     );
-    let ground = Ground::make(context, "deliver").await?;
-    let sheet = measure(&args, context, &ground).await;
+    let timings = Timings::start().context("this process counts already")?;
+    let rules = tempfile::tempdir()?;
+    let context = cadences::unpack(context, rules.path())?;
+    let sink = Sink::start().await?;
+    let ground = Ground::make(&context, "deliver").await?;
+    let sheet = measure(&args, &context, &ground, &sink, &timings).await;
     ground.clear().await?;
     sheet
 }
 
-async fn measure(args: &DeliverArgs, context: &Context, ground: &Ground) -> Result<Sheet> {
-    let postbox = Postbox::open().await?;
+async fn measure(
+    args: &DeliverArgs,
+    context: &Context,
+    ground: &Ground,
+    sink: &Sink,
+    timings: &Timings,
+) -> Result<Sheet> {
     let clock = Clock::manual(ground.begin);
-    let app = ground
-        .app(
-            postbox.settings(&context.settings, args.connections),
-            clock.clone(),
-        )
-        .await?;
-    let deps = app.deps;
-    ground.load(args.contacts, true).await?;
-    let n = args.messages;
-    let at = |run: i64| ground.begin + TimeDelta::minutes(run);
-    for run in 0..args.runs() {
-        ground
-            .enroll(&deps, run * n + 1..=(run + 1) * n, at(run), 0)
-            .await?;
-    }
-    let others = args.runs() * n + 1..=args.contacts;
-    ground
-        .enroll(&deps, others, ground.begin + TimeDelta::days(1), 20)
-        .await?;
+    let settings = settings(&context.settings, sink.port, args.connections);
+    let deps = ground.app(settings, clock.clone()).await?.deps;
+    ground.load(args.contacts, false).await?;
+    enroll(args, ground, &deps).await?;
+    ground.settle().await?;
+    let apart = apart(args);
+    let planned = plan_all(&deps, &clock, args, ground, apart).await?;
     ground.settle().await?;
 
-    let mut course = Course {
-        deps: deps.clone(),
-        dispatcher: Dispatcher::new(deps),
-        clock,
-        postbox,
-        planned: Vec::new(),
-    };
-    let mut alone = vec![course.run(n, at(0), None).await?];
-    let (mut beside, mut forecast, mut waits) = (Vec::new(), Vec::new(), Waits::default());
-    for pair in 0..i64::from(args.pairs) {
-        let together = course.beside(args, context, ground, at(pair * 2 + 1)).await?;
-        beside.push(together.rate);
-        forecast.push(together.secs);
-        waits.looks += together.waits.looks;
-        waits.waited += together.waits.waited;
-        alone.push(course.run(n, at(pair * 2 + 2), None).await?);
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    clock.set(ground.begin)?;
+    if args.warm_up > 0 {
+        send(&mut dispatcher, &deps, timings).await?;
     }
-    let shares: Vec<f64> = beside
-        .iter()
-        .zip(alone.windows(2))
-        .map(|(beside, around)| 200.0 * beside / around.iter().sum::<f64>())
-        .collect();
+    let mut conn = ground.pool.acquire().await?;
+    let postmaster = parent_of(u32::try_from(bench::server_process(&mut conn).await?)?)?;
+    let sink_pid = sink.pid().context("smtp-sink has ended")?;
+    forget_peak()?;
+    let work = bench::work(&mut conn).await?;
+    let cpu = [cpu_s(std::process::id())?, family_cpu_s(postmaster)?, cpu_s(sink_pid)?];
+    drop(conn);
 
-    let mut sheet = Sheet::new("deliver", args.contacts);
-    sheet.note("mails of each run", n as f64, "messages");
-    sheet.note("SMTP connections", f64::from(args.connections), "connections");
-    sheet.note(
-        "planning due touches, median",
-        median(&course.planned),
-        "touches/s",
-    );
-    sheet.note(
-        "handed over alone, median of the runs",
-        median(&alone),
-        "messages/s",
-    );
-    sheet.note(
-        "handed over beside the forecast, median",
-        median(&beside),
-        "messages/s",
-    );
-    sheet.hold_to(
-        "beside, of the runs before and after, median",
-        median(&shares),
-        "%",
-        Target::Over(90.0),
-    );
-    sheet.note(
-        "of it the least",
-        shares.iter().copied().fold(f64::INFINITY, f64::min),
-        "%",
-    );
-    sheet.note("of it the most", shares.iter().copied().fold(0.0, f64::max), "%");
-    sheet.note("the forecast ran beside for, median", median(&forecast), "s");
-    if args.whole {
-        let started = Instant::now();
-        ensure!(
-            self::forecast(args, context, ground)?.wait().await?.success(),
-            "the forecast failed"
-        );
-        sheet.note("a whole forecast, alone", started.elapsed().as_secs_f64(), "s");
+    let started = Instant::now();
+    match args.offered {
+        None => {
+            clock.set(ground.begin + TimeDelta::minutes(1))?;
+            send(&mut dispatcher, &deps, timings).await?;
+        }
+        Some(_) => offer(&mut dispatcher, &clock, ground, args.messages, apart, timings).await?,
     }
-    sheet.note("looks at the locks", waits.looks as f64, "looks");
-    sheet.hold_to(
-        "waits for a lock of the forecast",
-        waits.waited as f64,
-        "waits",
-        Target::Exactly(0.0),
-    );
+    let took = started.elapsed().as_secs_f64();
+
+    let used = [cpu_s(std::process::id())?, family_cpu_s(postmaster)?, cpu_s(sink_pid)?];
+    let peak = peak_rss_mb()?;
+    let [daemon, postgres, taken] = [0, 1, 2].map(|n: usize| used[n] - cpu[n]);
+    ground.hush().await?;
+    let mut conn = ground.pool.acquire().await?;
+    let after = bench::work(&mut conn).await?;
+    let accepted = tally::sent(&mut conn).await?.get("email").copied().unwrap_or(0);
+    let sent = accepted - args.warm_up;
+    ensure!(sent == args.messages, "{sent} of {} mails were accepted", args.messages);
+    let queue_mb = bench::queue_bytes(&mut conn).await? as f64 / 1e6;
+    drop(conn);
+    let yardstick = sink.yardstick(YARDSTICK, args.connections, LETTER).await?;
+
+    let n = args.messages as f64;
+    let rate = n / took;
+    let mut sheet = Sheet::new("deliver", args.contacts);
+    sheet.note("mails", n, "messages");
+    sheet.note("SMTP connections", f64::from(args.connections), "connections");
+    sheet.note("planned before", planned, "touches/s");
+    if args.offered.is_none() {
+        sheet.hold_to("handed over", rate, "messages/s", Target::Over(4000.0));
+        sheet.hold_to("of smtp-source in the same run", rate / yardstick, "times", Target::Over(0.6));
+    } else {
+        sheet.note("handed over", rate, "messages/s");
+    }
+    sheet.note("smtp-source, a connection a mail, median of three", yardstick, "messages/s");
+    let claim = timings.quantile_ms("kith_claim_seconds", "0.99");
+    sheet.hold_to("a claim, 99 %", claim, "ms", Target::Under(50.0));
+    for (what, name, bound) in [
+        ("waiting for the crossing, 99 %", "kith_crossing_seconds", 50.0),
+        ("from the reply to the written outcome, 99 %", "kith_outcome_seconds", 150.0),
+    ] {
+        let value = timings.quantile_ms(name, "0.99");
+        match args.offered {
+            Some(_) => sheet.hold_to(what, value, "ms", Target::Under(bound)),
+            None => sheet.note(what, value, "ms"),
+        }
+    }
+    sheet.hold_to("processor of the daemon, a mail", daemon / n * 1e6, "us", Target::Under(170.0));
+    sheet.hold_to("processor of Postgres, a mail", postgres / n * 1e6, "us", Target::Under(150.0));
+    sheet.note("processor of smtp-sink, a mail", taken / n * 1e6, "us");
+    sheet.hold_to("WAL, a mail", (after.wal - work.wal) as f64 / n, "bytes", Target::Under(2048.0));
+    let (updates, hot) = (after.updates - work.updates, after.hot - work.hot);
+    let share = 100.0 * hot as f64 / updates.max(1) as f64;
+    sheet.hold_to("updates that wrote no index", share, "%", Target::Over(95.0));
+    sheet.hold_to("peak memory of the daemon", peak, "MB", Target::Under(64.0));
+    sheet.hold_to("the queue's table afterwards", queue_mb, "MB", Target::Under(64.0));
+    sheet.value("rate_per_s", rate);
+    sheet.value("claim_p99_ms", claim);
+    sheet.value("peak_rss_mb", peak);
+    sheet.value("yardstick_per_s", yardstick);
+    sheet.value("cpu_s", serde_json::json!({ "daemon": daemon, "postgres": postgres, "smtp-sink": taken }));
     Ok(sheet)
 }
 
-/// The engine, run by run.
-struct Course {
-    deps: Arc<Deps>,
-    dispatcher: Dispatcher,
-    clock: Clock,
-    postbox: Postbox,
-    planned: Vec<f64>,
+/// Every mail sender hands over to the sink, for real.
+fn settings(settings: &Settings, port: u16, connections: u16) -> Settings {
+    let mut settings = settings.clone();
+    settings.delivery.mode = Mode::Live;
+    for sender in &mut settings.senders {
+        if let Transport::Email(email) = &mut sender.transport {
+            "127.0.0.1".clone_into(&mut email.smtp.host);
+            email.smtp.port = port;
+            email.smtp.tls = Tls::None;
+            email.smtp.username = None;
+            email.smtp.max_connections = connections;
+        }
+    }
+    settings
 }
 
-impl Course {
-    /// Plans what is due at an instant; returns once all of it is in the queue.
-    async fn plan(&mut self, at: DateTime<Utc>) -> Result<()> {
-        self.clock.set(at)?;
-        let (started, mut touches) = (Instant::now(), 0);
-        loop {
-            let summary = plan::run_once(&self.deps, at).await?;
-            touches += summary.done;
-            if !summary.more {
-                self.planned
-                    .push(touches as f64 / started.elapsed().as_secs_f64());
-                return Ok(());
-            }
-        }
-    }
+/// The time between two touches of the measured run.
+fn apart(args: &DeliverArgs) -> TimeDelta {
+    args.offered
+        .map_or(TimeDelta::zero(), |rate| TimeDelta::microseconds(1_000_000 / i64::from(rate.max(1))))
+}
 
-    /// Hands over what is due at an instant. Returns mails a second, of the time until the forecast ended where one runs.
-    async fn run(&mut self, n: i64, at: DateTime<Utc>, forecast: Option<&mut Child>) -> Result<f64> {
-        if forecast.is_none() {
-            self.plan(at).await?;
-        }
-        let taken = self.postbox.taken();
-        let (started, first) = (Instant::now(), *taken.borrow());
-        let sending = async {
-            while self.dispatcher.run_once(at).await?.more {}
-            self.dispatcher.drain().await;
-            anyhow::Ok(())
-        };
-        tokio::pin!(sending);
-        let rate = |taken: u64| (taken - first) as f64 / started.elapsed().as_secs_f64();
-        let mut while_it_ran = None;
-        if let Some(forecast) = forecast {
-            tokio::select! {
-                sent = &mut sending => sent?,
-                ended = forecast.wait() => {
-                    ensure!(ended?.success(), "the forecast failed");
-                    while_it_ran = Some(rate(*taken.borrow()));
-                    sending.await?;
-                }
-            }
-        } else {
-            sending.await?;
-        }
-        let rate = while_it_ran.unwrap_or_else(|| rate(*taken.borrow()));
-        let sent = *taken.borrow() - first;
-        ensure!(sent == n.unsigned_abs(), "{sent} of {n} mails were handed over");
-        Ok(rate)
-    }
-
-    /// A run beside `kith plan` in a process of its own.
-    async fn beside(
-        &mut self,
-        args: &DeliverArgs,
-        context: &Context,
-        ground: &Ground,
-        at: DateTime<Utc>,
-    ) -> Result<Together> {
-        let mut conn = ground.pool.acquire().await?;
-        control::simulated(&mut conn, Some(at)).await?;
-        drop(conn);
-        self.plan(at).await?;
-        let started = Instant::now();
-        let mut forecast = forecast(args, context, ground)?;
-        while others(&ground.pool).await?.sessions == 0 {
-            ensure!(started.elapsed() < PATIENCE, "the forecast does not connect");
-            ensure!(
-                forecast.try_wait()?.is_none(),
-                "the forecast ended before it connected"
-            );
-            tokio::time::sleep(LOOK).await;
-        }
-        let watching = tokio::spawn(watch(ground.pool.clone()));
-        let rate = self.run(args.messages, at, Some(&mut forecast)).await?;
-        let secs = started.elapsed().as_secs_f64();
-        forecast.kill().await?;
-        Ok(Together {
-            rate,
-            secs,
-            waits: watching.await??,
+/// Deals the people out among the cadences: those of the warm-up now, those who are measured a minute later, and the
+/// addresses of the last are suppressed.
+async fn enroll(args: &DeliverArgs, ground: &Ground, deps: &Deps) -> Result<()> {
+    let rules = deps.rules();
+    let versions = cadences::NAMES
+        .iter()
+        .map(|name| {
+            let found = rules.current().find(|(_, cadence)| cadence.name == *name);
+            found.map(|(version, _)| ((*name).to_owned(), version))
         })
-    }
+        .collect::<Option<Vec<(String, Uuid)>>>()
+        .context("the cadences of the benchmark are not in force")?;
+    let mut conn = ground.pool.acquire().await?;
+    let (warm_up, last) = (args.warm_up, args.warm_up + args.messages);
+    let begin = ground.begin;
+    let (none, step) = (TimeDelta::zero(), cadences::STEP);
+    bench::enroll_contacts(&mut conn, 1, warm_up, &versions, step, begin, none).await?;
+    let measured = begin + TimeDelta::minutes(1);
+    bench::enroll_contacts(&mut conn, warm_up + 1, last, &versions, step, measured, apart(args)).await?;
+    bench::suppress(&mut conn, args.contacts - args.suppressed + 1, args.contacts, begin).await?;
+    Ok(())
 }
 
-fn forecast(args: &DeliverArgs, context: &Context, ground: &Ground) -> Result<Child> {
-    let mut command = Command::new(std::env::current_exe().context("where this program is")?);
-    command
-        .args(["plan", "--format", "csv", "--days", &args.days.to_string()])
-        .env("DATABASE_URL", ground.url())
-        .stdout(Stdio::null())
-        .kill_on_drop(true);
-    if let Some(config) = &context.config_dir {
-        command.env("KITH_CONFIG", config);
-    }
-    command.spawn().context("starting `kith plan`")
-}
-
-/// A run beside a forecast.
-struct Together {
-    /// Mails a second.
-    rate: f64,
-    /// How long the two ran side by side.
-    secs: f64,
-    waits: Waits,
-}
-
-/// What was seen of the locks.
-#[derive(Debug, Default)]
-struct Waits {
-    looks: u64,
-    waited: i64,
-}
-
-/// Looks at the locks until the other process has left the database.
-async fn watch(pool: PgPool) -> Result<Waits> {
-    let mut waits = Waits::default();
+/// Plans every touch ahead of the measurement. Returns touches a second.
+async fn plan_all(
+    deps: &Arc<Deps>,
+    clock: &Clock,
+    args: &DeliverArgs,
+    ground: &Ground,
+    apart: TimeDelta,
+) -> Result<f64> {
+    let last = TimeDelta::minutes(1) + apart * i32::try_from(args.messages)?;
+    let at = ground.begin + last;
+    clock.set(at)?;
+    let (started, mut touches) = (Instant::now(), 0);
     loop {
-        let seen = others(&pool).await?;
-        if seen.sessions == 0 {
-            return Ok(waits);
+        let summary = plan::run_once(deps, at).await?;
+        touches += summary.done;
+        if !summary.more {
+            return Ok(touches as f64 / started.elapsed().as_secs_f64());
         }
-        waits.looks += 1;
-        waits.waited += seen.we_wait;
-        tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn others(pool: &PgPool) -> Result<bench::Others> {
-    let mut conn = pool.acquire().await?;
-    Ok(bench::others(&mut conn, OURS).await?)
+/// Hands over what is due, until nothing is.
+async fn send(dispatcher: &mut Dispatcher, deps: &Deps, timings: &Timings) -> Result<()> {
+    while dispatcher.run_once(deps.clock.now()).await?.more {
+        timings.upkeep();
+    }
+    dispatcher.drain().await;
+    Ok(())
+}
+
+/// Lets touches become due at their rate, in real time, and hands them over as they do.
+async fn offer(
+    dispatcher: &mut Dispatcher,
+    clock: &Clock,
+    ground: &Ground,
+    messages: i64,
+    apart: TimeDelta,
+    timings: &Timings,
+) -> Result<()> {
+    let begin = ground.begin + TimeDelta::minutes(1);
+    let end = begin + apart * i32::try_from(messages)?;
+    let started = Instant::now();
+    loop {
+        let now = begin + TimeDelta::from_std(started.elapsed())?;
+        clock.set(now)?;
+        let summary = dispatcher.run_once(now).await?;
+        timings.upkeep();
+        if !summary.more {
+            if now > end && summary.done == 0 {
+                break;
+            }
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+    dispatcher.drain().await;
+    Ok(())
 }

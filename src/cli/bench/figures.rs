@@ -1,5 +1,6 @@
 //! Figures with their units, and where one is set, the target.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -13,6 +14,8 @@ pub struct Sheet {
     bench: &'static str,
     contacts: i64,
     figures: Vec<Figure>,
+    #[serde(flatten)]
+    values: BTreeMap<&'static str, serde_json::Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,6 +66,7 @@ impl Sheet {
             bench,
             contacts,
             figures: Vec::new(),
+            values: BTreeMap::new(),
         }
     }
 
@@ -87,6 +91,11 @@ impl Sheet {
             target: Some(target),
             met,
         });
+    }
+
+    /// Puts a figure under a name of its own into the JSON object, for programs.
+    pub fn value(&mut self, name: &'static str, value: impl Into<serde_json::Value>) {
+        self.values.insert(name, value.into());
     }
 
     /// As a table, or as one JSON object.

@@ -49,15 +49,21 @@ impl Ground {
         let mut conn = pool.acquire().await?;
         control::simulated(&mut conn, Some(begin)).await?;
         drop(conn);
-        // A session tells of the rows it has written when it ends, or much later.
-        while let Some(idle) = pool.try_acquire() {
-            idle.close().await?;
-        }
-        Ok(Self {
+        let ground = Self {
             pool,
             begin,
             database,
-        })
+        };
+        ground.hush().await?;
+        Ok(ground)
+    }
+
+    /// Ends the sessions that are idle: a session tells of the rows it has written when it ends, or much later.
+    pub async fn hush(&self) -> Result<()> {
+        while let Some(idle) = self.pool.try_acquire() {
+            idle.close().await?;
+        }
+        Ok(())
     }
 
     /// The engine over it, on a clock that stands still.

@@ -1,13 +1,18 @@
 //! `kith bench`: what the engine does in how long, measured on this machine.
 
+mod cadences;
 mod deliver;
 mod enroll;
 mod figures;
+mod forecast;
 mod ground;
 mod import;
 mod postbox;
+mod postfix;
+mod process;
 mod statements;
 mod tick;
+mod timings;
 
 use std::process::ExitCode;
 
@@ -20,13 +25,15 @@ use super::Context;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each benchmark makes a database of its own on the embedded Postgres (which syncs every commit), fills it, measures with
-the engine that the daemon runs and the rules of config/, and drops it. Mails go to a recording SMTP server in this process.
+the engine that the daemon runs and the rules of config/, and drops it. Mails go to a recording SMTP server in this process,
+or where that would be the bottleneck to postfix's smtp-sink.
 
 Examples:
   kith bench tick --contacts 1000000
   kith bench enroll --contacts 1000000    a tenth of them, by an audience
   kith bench import --contacts 1000000
-  kith bench deliver --messages 8000      alone, and beside `kith plan --days 30`")]
+  kith bench deliver --messages 100000    the whole way of a mail, against postfix's smtp-sink
+  kith bench forecast --messages 8000     the same alone, and beside `kith plan --days 30`")]
 pub struct BenchArgs {
     #[command(subcommand)]
     what: What,
@@ -41,6 +48,7 @@ enum What {
     Enroll(enroll::EnrollArgs),
     Import(import::ImportArgs),
     Deliver(deliver::DeliverArgs),
+    Forecast(forecast::ForecastArgs),
 }
 
 /// Measures, and prints the figures.
@@ -50,6 +58,7 @@ pub async fn run(args: BenchArgs, context: &Context) -> Result<ExitCode> {
         What::Enroll(enroll) => enroll::run(enroll, context).await?,
         What::Import(import) => import::run(import, context).await?,
         What::Deliver(deliver) => deliver::run(deliver, context).await?,
+        What::Forecast(forecast) => forecast::run(forecast, context).await?,
     };
     print!("{}", sheet.text(args.json)?);
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
@@ -62,6 +62,7 @@ pub struct Ticket {
 impl Crossing for Ticket {
     fn cross(&self) -> BoxFuture<'_, Crossed> {
         Box::pin(async move {
+            let asked = Instant::now();
             let (answer, verdict) = oneshot::channel();
             let request = Request {
                 owner: self.owner,
@@ -71,7 +72,9 @@ impl Crossing for Ticket {
             if self.crosser.requests.send(request).await.is_err() {
                 return Crossed::Stop;
             }
-            verdict.await.unwrap_or(Crossed::Stop)
+            let verdict = verdict.await.unwrap_or(Crossed::Stop);
+            metrics::histogram!("kith_crossing_seconds").record(asked.elapsed());
+            verdict
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The outcomes in groups: what attempts came to is written down together, and never lost with the database away.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::sync::{mpsc, oneshot};
@@ -51,10 +51,12 @@ impl Ledger {
 
     /// Writes one outcome; resolves when it is durable, in the database or the journal.
     pub async fn write(&self, ended: Ended) {
+        let known = Instant::now();
         let (written, done) = oneshot::channel();
         if self.reports.send(Report { ended, written }).await.is_ok() {
             let _ = done.await;
         }
+        metrics::histogram!("kith_outcome_seconds").record(known.elapsed());
     }
 }
 

@@ -5,6 +5,7 @@ mod crosser;
 mod ledger;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -61,6 +62,7 @@ impl Dispatcher {
             return Ok(Summary { done: 0, more: true });
         }
         let limit = BATCH.min(room);
+        let started = Instant::now();
         let claimed = {
             let mut tx = self.deps.pool.begin().await?;
             queue::without_waiting(&mut tx).await?;
@@ -68,6 +70,7 @@ impl Dispatcher {
             tx.commit().await?;
             claimed
         };
+        metrics::histogram!("kith_claim_seconds").record(started.elapsed());
         let count = claimed.len();
         let letters = match self.prepare(claimed.clone(), now).await {
             Ok(letters) => letters,
