@@ -81,10 +81,15 @@ pub async fn insert(conn: &mut PgConnection, rows: &[NewEvent]) -> Result<(), St
     let data: Vec<serde_json::Value> = rows.iter().map(|r| r.data.clone()).collect();
     sqlx::query!(
         r#"
-        insert into event (id, occurred_at, received_at, type, contact_id, account_id, lead_id, message_id, touch_id, human,
-                           source, data)
-        select * from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[],
-                             $8::uuid[], $9::uuid[], $10::bool[], $11::text[], $12::jsonb[])
+        with kept as (
+            insert into event (id, occurred_at, received_at, type, contact_id, account_id, lead_id, message_id, touch_id,
+                               human, source, data)
+            select * from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::uuid[], $6::uuid[],
+                                 $7::uuid[], $8::uuid[], $9::uuid[], $10::bool[], $11::text[], $12::jsonb[])
+            returning contact_id, human
+        )
+        -- Audiences count what people did, never what machines did.
+        insert into fact_change (contact_id) select distinct contact_id from kept where human and contact_id is not null
         "#,
         &ids,
         &occurred,

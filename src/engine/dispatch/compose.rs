@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use super::super::Deps;
 use super::super::clear::Cleared;
-use super::super::links::MessageLinks;
 use super::super::person;
 use crate::channel::{BuiltEmail, BuiltMessage, BuiltSms, Channel};
 use crate::domain::cadence::{ChannelKind, Class, From, Step};
@@ -155,7 +154,8 @@ fn draft(
         .template_version(&step.template)
         .ok_or_else(|| format!("no template {}", step.template))?;
     let links = deps.links.of_message(touch.message_id, version);
-    let context = person::context(deps, rules, person, &links, touch.dated_at);
+    let way_out = Class::from_number(touch.class).offers_way_out();
+    let context = person::context(deps, rules, person, &links, way_out, touch.dated_at);
     let default_locale = deps.settings.company.default_locale.clone();
     let locale = person.locale.clone().unwrap_or_else(|| default_locale.clone());
     let wanted = Wanted {
@@ -192,7 +192,7 @@ fn draft(
         Rendered::Email(words) => {
             row.locale.clone_from(&words.locale);
             row.subject = Some(words.subject.clone());
-            let built = email(deps, touch, step, person, &words, &sender, &links)?;
+            let built = email(deps, touch, step, person, &words, &sender, context.links.unsubscribe)?;
             row.address.clone_from(&built.rcpt_to);
             let bytes = built.bytes.clone();
             (BuiltMessage::Email(built), None, bytes)
@@ -259,7 +259,7 @@ fn email(
     person: &PersonRow,
     words: &crate::render::message::RenderedEmail,
     sender: &str,
-    links: &MessageLinks<'_>,
+    unsubscribe: Option<String>,
 ) -> Result<BuiltEmail, String> {
     let to = person.email.clone().ok_or("no mail address")?;
     let account = deps
@@ -281,7 +281,6 @@ fn email(
         .map_or("localhost", |(_, domain)| domain)
         .to_owned();
     let message_id = format!("{}@{domain}", touch.message_id.simple());
-    let unsubscribe = Class::from_number(touch.class) != Class::Transactional;
     let bytes = build_email(
         words,
         &Envelope {
@@ -292,7 +291,7 @@ fn email(
             to_address: to.clone(),
             message_id: message_id.clone(),
             date: touch.dated_at,
-            list_unsubscribe: unsubscribe.then(|| links.unsubscribe()),
+            list_unsubscribe: unsubscribe,
             auto_submitted: true,
             headers: Vec::new(),
         },
