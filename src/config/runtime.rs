@@ -78,6 +78,21 @@ pub struct Listen {
     pub public_url: String,
 }
 
+impl Listen {
+    /// Whether others than this machine can reach the public address.
+    pub fn is_reachable(&self) -> bool {
+        let Ok(url) = url::Url::parse(&self.public_url) else {
+            return false;
+        };
+        match url.host() {
+            Some(url::Host::Domain(name)) => name != "localhost",
+            Some(url::Host::Ipv4(address)) => !address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => !address.is_loopback(),
+            None => false,
+        }
+    }
+}
+
 /// The log.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
