@@ -24,7 +24,7 @@ const SHADOWED: [(&str, &str); 22] = [
     ("enrollment", "select * from kith.enrollment"),
     (
         "touch",
-        "select t.* from kith.touch t join kith.enrollment e on e.id = t.enrollment_id where e.state in ('active', 'paused', 'control')",
+        "select t.* from kith.touch t join kith.enrollment e on e.id = t.enrollment_id where e.state in ('active', 'control')",
     ),
     ("queue", "select * from kith.queue where state <> 'crossing'"),
     ("pace", "select * from kith.pace"),
