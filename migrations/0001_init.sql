@@ -86,6 +86,7 @@ create table account (
     last_purchase_at timestamptz,
     unique (source_id, external_id)
 );
+create index account_name on account (lower(name) text_pattern_ops) where kind = 'organisation';
 create index account_standing on account (standing) where standing <> 'suspect';
 
 create table contact (
@@ -119,8 +120,11 @@ create table contact (
     last_human_at     timestamptz                 -- a human contact logged last
 );
 create index contact_account on contact (account_id);
-create index contact_email on contact (email) where email is not null;
-create index contact_phone on contact (phone) where phone is not null;
+-- These find whole addresses and beginnings of them.
+create index contact_email on contact (email text_pattern_ops) where email is not null;
+create index contact_phone on contact (phone text_pattern_ops) where phone is not null;
+create index contact_name on contact (lower(name) text_pattern_ops);
+create index contact_surname on contact (lower(split_part(name, ' ', -1)) text_pattern_ops) where name like '% %';
 create index contact_birthday on contact (next_birthday_on) where next_birthday_on is not null;
 
 create table contact_ref (
@@ -289,7 +293,7 @@ create table enrollment (
     cadence            text not null,
     cadence_version_id uuid not null,
     entry_key          text not null,
-    state              text not null check (state in ('active', 'paused', 'control', 'finished', 'stopped')),
+    state              text not null check (state in ('active', 'control', 'finished', 'stopped')),
     reason             text,
     cursor             text not null,             -- key of the step that is next, or in flight
     visit              smallint not null default 1,
@@ -300,7 +304,7 @@ create table enrollment (
 ) with (fillfactor = 80);
 create unique index enrollment_entry on enrollment (contact_id, cadence, entry_key);
 create unique index enrollment_live on enrollment (contact_id, cadence, coalesce(lead_id, '00000000-0000-0000-0000-000000000000'))
-    where state in ('active', 'paused', 'control');
+    where state in ('active', 'control');
 create index enrollment_due on enrollment (next_at) where state in ('active', 'control');
 create index enrollment_lead on enrollment (lead_id) where lead_id is not null;
 
@@ -396,10 +400,12 @@ create index message_contact on message (contact_id);
 create index message_done on message (done_at);
 create index message_uncertain on message (class, done_at) where outcome = 'uncertain';
 
+-- What was handed over and has no certain end yet: every further attempt is made of it.
 create table message_body (
     message_id uuid primary key,
-    bytes      bytea not null,
-    keep_until timestamptz
+    bytes      bytea not null,                    -- unsigned
+    letter     jsonb not null,                    -- history row and envelope that belong to them
+    keep_until timestamptz not null
 );
 
 create table decision (

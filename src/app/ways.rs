@@ -13,6 +13,7 @@ use crate::channel::sms::{
 use crate::channel::smtp::{SmtpChannel, SmtpOptions, TlsMode};
 use crate::channel::task::TaskChannel;
 use crate::clock::Clock;
+use crate::config::runtime::Listen;
 use crate::config::sender::{EmailSender, HttpGateway, Twilio};
 use crate::config::{Settings, SmsProvider, Tls, Transport};
 use crate::domain::cadence::ChannelKind;
@@ -55,7 +56,7 @@ pub fn channels(settings: &Settings, sandbox: Option<&Sandbox>, clock: &Clock) -
     for sender in &settings.senders {
         match &sender.transport {
             Transport::Email(email) => mail.push((sender.name.clone(), smtp_options(email, sandbox)?)),
-            Transport::Sms(provider) => text.push((sender.name.clone(), sms_options(provider, sandbox)?)),
+            Transport::Sms(provider) => text.push((sender.name.clone(), sms_options(provider, &settings.listen, sandbox)?)),
         }
     }
     let clock = clock.clone();
@@ -110,7 +111,7 @@ pub fn smtp_options(email: &EmailSender, sandbox: Option<&Sandbox>) -> Result<Sm
     Ok(options)
 }
 
-fn sms_options(provider: &SmsProvider, sandbox: Option<&Sandbox>) -> Result<SmsOptions> {
+fn sms_options(provider: &SmsProvider, listen: &Listen, sandbox: Option<&Sandbox>) -> Result<SmsOptions> {
     if let Some(sandbox) = sandbox {
         return Ok(SmsOptions::Generic(GenericSmsOptions {
             method: "POST".to_owned(),
@@ -125,12 +126,12 @@ fn sms_options(provider: &SmsProvider, sandbox: Option<&Sandbox>) -> Result<SmsO
         }));
     }
     match provider {
-        SmsProvider::Twilio(twilio) => Ok(SmsOptions::Twilio(twilio_options(twilio)?)),
+        SmsProvider::Twilio(twilio) => Ok(SmsOptions::Twilio(twilio_options(twilio, listen)?)),
         SmsProvider::Generic(gateway) => Ok(SmsOptions::Generic(generic_options(gateway)?)),
     }
 }
 
-fn twilio_options(twilio: &Twilio) -> Result<TwilioOptions> {
+fn twilio_options(twilio: &Twilio, listen: &Listen) -> Result<TwilioOptions> {
     Ok(TwilioOptions {
         base_url: twilio.api_url.clone(),
         account_sid: twilio.account_sid.clone(),
@@ -140,7 +141,10 @@ fn twilio_options(twilio: &Twilio) -> Result<TwilioOptions> {
         } else {
             TwilioSender::Number(twilio.from.clone())
         },
-        status_callback: None,
+        // Twilio refuses a message that asks for reports to an address it cannot reach.
+        status_callback: listen
+            .is_reachable()
+            .then(|| format!("{}/sms/twilio/status", listen.public_url.trim_end_matches('/'))),
     })
 }
 

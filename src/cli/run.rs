@@ -102,10 +102,7 @@ fn placeholders(settings: &Settings) -> Vec<String> {
         found.push("company.name is the shipped placeholder".to_owned());
     }
     let public = &settings.listen.public_url;
-    if ["127.0.0.1", "localhost", "[::1]"]
-        .iter()
-        .any(|host| public.contains(host))
-    {
+    if !settings.listen.is_reachable() {
         found.push(format!(
             "listen.public_url is {public}: nobody else can follow a link or unsubscribe"
         ));

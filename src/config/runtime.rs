@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use chrono::TimeDelta;
 use serde::Deserialize;
 
 use super::secret::{SecretMissing, SecretRef};
@@ -78,6 +79,21 @@ pub struct Listen {
     pub public_url: String,
 }
 
+impl Listen {
+    /// Whether others than this machine can reach the public address.
+    pub fn is_reachable(&self) -> bool {
+        let Ok(url) = url::Url::parse(&self.public_url) else {
+            return false;
+        };
+        match url.host() {
+            Some(url::Host::Domain(name)) => name != "localhost",
+            Some(url::Host::Ipv4(address)) => !address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => !address.is_loopback(),
+            None => false,
+        }
+    }
+}
+
 /// The log.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,3 +145,46 @@ pub struct Events {
     /// An event with an unknown message or contact waits this long for it.
     pub parked_for: Span,
 }
+
+/// How long the histories that only grow are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keep {
+    /// Messages.
+    pub message: Kept,
+    /// What the gate said.
+    pub decision: Kept,
+    /// What came in.
+    pub event: Kept,
+}
+
+/// How long something is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Kept {
+    /// For ever.
+    Ever,
+    /// For this long, and until the end of its month.
+    For(Span),
+}
+
+impl TryFrom<String> for Kept {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == "ever" {
+            return Ok(Self::Ever);
+        }
+        match Span::parse(&text) {
+            // Audiences and courtesies count what happened lately; they must not miss any of it.
+            Ok(span) if span.length() < TimeDelta::days(SHORTEST_KEPT) => {
+                Err(format!("{text} is too short: \"ever\", or at least {SHORTEST_KEPT}d"))
+            }
+            Ok(span) => Ok(Self::For(span)),
+            Err(_) => Err(format!("{text:?} is neither \"ever\" nor a duration such as 730d")),
+        }
+    }
+}
+
+/// In days.
+const SHORTEST_KEPT: i64 = 180;

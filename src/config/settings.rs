@@ -6,7 +6,7 @@ use super::company::Company;
 use super::delivery::{Delivery, Mode};
 use super::digest::Digest;
 use super::problem::Problem;
-use super::runtime::{Database, Events, Import, Lease, Listen, Log};
+use super::runtime::{Database, Events, Import, Keep, Lease, Listen, Log};
 use super::sender::Sender;
 use super::source::Source;
 use crate::domain::cadence::ChannelKind;
@@ -40,6 +40,8 @@ pub struct Settings {
     pub import: Import,
     /// Events that come in.
     pub events: Events,
+    /// How long histories are kept.
+    pub keep: Keep,
 }
 
 impl Settings {

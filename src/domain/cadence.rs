@@ -66,6 +66,12 @@ impl Class {
             _ => Self::Marketing,
         }
     }
+
+    /// Whether its messages offer the way out of further ones, in their text and in the header of a mail alike. What is
+    /// owed to a person offers none: it would not end what he waits for.
+    pub fn offers_way_out(self) -> bool {
+        matches!(self, Self::Care | Self::Marketing)
+    }
 }
 
 impl Function {

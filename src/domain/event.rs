@@ -161,6 +161,18 @@ pub enum BounceClass {
     Unknown,
 }
 
+impl BounceClass {
+    /// The text form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hard => "hard",
+            Self::Soft => "soft",
+            Self::Blocked => "blocked",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What a reply wants, as read from its text; kept under `intent` in the data of a `replied` event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

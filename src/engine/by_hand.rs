@@ -189,7 +189,6 @@ struct Written {
     context: RenderContext,
     locale: String,
     message_id: Uuid,
-    unsubscribe: String,
 }
 
 impl Written {
@@ -218,13 +217,12 @@ impl Written {
         let message_id = deps.ids.next(now);
         let links: MessageLinks<'_> = deps.links.of_message(message_id, version);
         Ok(Self {
-            context: person::context(deps, &rules, &person, &links, now),
+            context: person::context(deps, &rules, &person, &links, true, now),
             locale: locale
                 .map(ToOwned::to_owned)
                 .or(person.locale)
                 .unwrap_or_else(|| deps.settings.company.default_locale.clone()),
             message_id,
-            unsubscribe: links.unsubscribe(),
         })
     }
 }
@@ -321,7 +319,7 @@ fn mail(
             to_address: to.to_owned(),
             message_id: message_id.clone(),
             date: now,
-            list_unsubscribe: Some(written.unsubscribe.clone()),
+            list_unsubscribe: written.context.links.unsubscribe.clone(),
             auto_submitted: true,
             headers: Vec::new(),
         },

@@ -10,12 +10,14 @@ use crate::render::context::{
 };
 use crate::store::facts::PersonRow;
 
-/// The variables of one message.
+/// The variables of one message. `way_out` says whether it offers the way out of further ones: then the link is known,
+/// to the text and to the header of a mail, which is made from it.
 pub fn context(
     deps: &Deps,
     rules: &Rules,
     person: &PersonRow,
     links: &MessageLinks<'_>,
+    way_out: bool,
     now: DateTime<Utc>,
 ) -> RenderContext {
     let company = &rules.company;
@@ -84,7 +86,7 @@ pub fn context(
         },
         occasion: Occasion::default(),
         links: Links {
-            unsubscribe: Some(links.unsubscribe()),
+            unsubscribe: way_out.then(|| links.unsubscribe()),
             preferences: None,
         },
     }

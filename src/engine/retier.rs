@@ -40,12 +40,9 @@ pub async fn retier(deps: &Deps, now: DateTime<Utc>) -> Result<u64> {
     let period = TimeDelta::days(i64::from(rules.retention.pyramid.period_days));
     let mut tx = deps.pool.begin().await?;
     let base = match standing::base(&mut tx).await? {
-        Some(base) => base,
-        None => match cut(deps, &mut tx, now, period).await? {
-            Some(base) => base,
-            // Nobody ever bought: there is no pyramid yet.
-            None => return Ok(0),
-        },
+        Some(base) => Some(base),
+        // Nobody bought in the period: there is no pyramid yet, but there may be former customers and prospects.
+        None => cut(deps, &mut tx, now, period).await?,
     };
     let mut changed = 0;
     for tier in Tier::ALL {
@@ -55,7 +52,7 @@ pub async fn retier(deps: &Deps, now: DateTime<Utc>) -> Result<u64> {
             .await?
             .len() as u64;
     }
-    changed += standing::restand(&mut tx, now, now - period, &base, "retier").await?;
+    changed += standing::restand(&mut tx, now, now - period, base.as_ref(), "retier").await?;
     // A customer whose tier has just been found may be lost already.
     for tier in Tier::ALL {
         let rule = rules.retention.tier(tier);

@@ -1,12 +1,19 @@
-//! Sweep: the work of the dead goes to the living, what was parked comes back, partitions are made ahead.
+//! Sweep: the work of the dead goes to the living, what was parked comes back, partitions are made ahead and dropped when
+//! they are old.
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 
 use super::{Deps, Summary, ingest};
+use crate::config::runtime::Kept;
 use crate::domain::cadence::Class;
 use crate::domain::gate_rules::Uncertain;
-use crate::store::{daemon, outcome, partition};
+use crate::store::partition::History;
+use crate::store::{body, daemon, event, outcome, partition};
+
+/// How many rows of a kind one pass takes away.
+const BATCH: i64 = 1000;
 
 /// Buries dead incarnations and takes over what they had: claims go back, crossings become uncertain.
 pub async fn inherit(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
@@ -43,6 +50,33 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
             summary.done += outcome::retry_uncertain(&mut conn, class.number(), before, now).await?;
         }
     }
+    summary.done += body::forget(&mut conn, now, BATCH).await?;
     partition::ensure(&mut conn, now).await?;
+    let parked_for = deps.settings.events.parked_for.length();
+    summary.done += event::forget_parked_before(&mut conn, now - parked_for, BATCH).await?;
+    summary.done += drop_old(deps, &mut conn, now).await?;
     Ok(summary)
+}
+
+/// Drops months of history that are older than is kept, one of each kind at a time.
+async fn drop_old(deps: &Deps, conn: &mut PgConnection, now: DateTime<Utc>) -> Result<u64> {
+    let keep = deps.settings.keep;
+    let mut dropped = 0;
+    for (history, kept) in [
+        (History::Message, keep.message),
+        (History::Decision, keep.decision),
+        (History::Event, keep.event),
+    ] {
+        let Kept::For(span) = kept else { continue };
+        match partition::drop_oldest(conn, history, now - span.length()).await {
+            Ok(Some(partition)) => {
+                tracing::info!(partition, "a month of history was dropped");
+                dropped += 1;
+            }
+            Ok(None) => {}
+            // Somebody reads it, or a backup runs: the next pass is soon enough.
+            Err(error) => tracing::warn!(%error, ?history, "old history could not be dropped"),
+        }
+    }
+    Ok(dropped)
 }

@@ -1,4 +1,5 @@
-//! A text message that came in: stop, start and help are obeyed, everything else is a reply.
+//! A text message that came in: stop, start and help are obeyed, everything else is a reply. And what the provider says
+//! about one that went out.
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
@@ -8,7 +9,7 @@ use uuid::Uuid;
 use super::Deps;
 use super::ingest::{self, Answer, Incoming};
 use crate::domain::address_hash::AddressKey;
-use crate::domain::event::EventType;
+use crate::domain::event::{BounceClass, EventType};
 use crate::domain::keyword::{Keyword, keyword};
 use crate::domain::phone::PhoneNumber;
 use crate::store::suppression::{self, NewSuppression};
@@ -74,6 +75,59 @@ pub async fn take(deps: &Deps, text: &Text<'_>, now: DateTime<Utc>) -> Result<Re
         }
     }
     Ok(Reply::Nothing)
+}
+
+/// What the provider says about a text message that went out.
+#[derive(Debug, Clone)]
+pub struct Report<'a> {
+    /// The provider's name.
+    pub provider: &'a str,
+    /// The provider's id of the message.
+    pub id: &'a str,
+    /// The message.
+    pub message: Uuid,
+    /// What became of it.
+    pub fate: Fate,
+    /// The provider's word or error code, for people.
+    pub words: String,
+}
+
+/// What became of a text message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The provider has it, which nobody may have known.
+    Taken,
+    /// It arrived.
+    Delivered,
+    /// It did not arrive.
+    Bounced(BounceClass),
+}
+
+/// Takes a report in: a message of which nobody knew whether it was handed over is settled.
+pub async fn report(deps: &Deps, report: &Report<'_>, now: DateTime<Utc>) -> Result<()> {
+    let (kind, data) = match report.fate {
+        Fate::Taken => {
+            let mut conn = deps.pool.acquire().await?;
+            event::settle_accepted(&mut conn, &[report.message], "the provider has it", now).await?;
+            return Ok(());
+        }
+        Fate::Delivered => (EventType::Delivered, json!({ "channel": "sms" })),
+        Fate::Bounced(class) => (
+            EventType::Bounced,
+            json!({ "channel": "sms", "class": class.as_str(), "text": report.words }),
+        ),
+    };
+    let event = Incoming {
+        id: format!("{}:{kind}", report.id),
+        event_type: kind.as_str().to_owned(),
+        at: Some(now),
+        contact: None,
+        message: Some(report.message),
+        data,
+        human: false,
+    };
+    ingest::accept(deps, report.provider, vec![event], now).await?;
+    Ok(())
 }
 
 async fn who_has(deps: &Deps, number: &PhoneNumber) -> Result<Vec<Uuid>> {

@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::{digest, hmac};
 use url::Url;
 
+use crate::domain::event::BounceClass;
+
 /// A text message that came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TwilioSms {
@@ -40,6 +42,17 @@ pub struct TwilioStatus {
     pub status: String,
     /// `ErrorCode`, for undelivered and failed.
     pub error_code: Option<u32>,
+}
+
+/// What a status says about a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TwilioFate {
+    /// Twilio or the carrier has it; more is to come, or not.
+    Taken,
+    /// It arrived.
+    Delivered,
+    /// It did not arrive.
+    Bounced(BounceClass),
 }
 
 /// A form without a field it must have.
@@ -88,6 +101,30 @@ impl TwilioStatus {
             status: required(params, "MessageStatus")?,
             error_code: field(params, "ErrorCode").and_then(|code| code.parse().ok()),
         })
+    }
+
+    /// What it says about the message; `None` for a status that is not known.
+    #[must_use]
+    pub fn fate(&self) -> Option<TwilioFate> {
+        match self.status.as_str() {
+            "accepted" | "scheduled" | "queued" | "sending" | "sent" => Some(TwilioFate::Taken),
+            "delivered" | "read" => Some(TwilioFate::Delivered),
+            "undelivered" | "failed" => Some(TwilioFate::Bounced(self.class())),
+            _ => None,
+        }
+    }
+
+    /// The class by Twilio's error dictionary. Only what surely is the number's own fault is hard.
+    fn class(&self) -> BounceClass {
+        match self.error_code {
+            // Invalid, no number of a mobile, unknown or no longer in service, a landline.
+            Some(21211 | 21214 | 21217 | 21614 | 30005 | 30006) => BounceClass::Hard,
+            // Queue full, handset off, a segment or the carrier's answer missing.
+            Some(30001 | 30003 | 30009 | 30017 | 30022 | 30410) => BounceClass::Soft,
+            // Account, content, registration, permission.
+            Some(30002 | 30004 | 30007 | 30010 | 30032 | 30034 | 21408 | 21610 | 21612) => BounceClass::Blocked,
+            _ => BounceClass::Unknown,
+        }
     }
 }
 
@@ -192,6 +229,19 @@ mod tests {
             (status.status.as_str(), status.error_code),
             ("undelivered", Some(30003))
         );
+        assert_eq!(status.fate(), Some(TwilioFate::Bounced(BounceClass::Soft)));
+        for (word, fate) in [
+            ("sent", Some(TwilioFate::Taken)),
+            ("delivered", Some(TwilioFate::Delivered)),
+            ("failed", Some(TwilioFate::Bounced(BounceClass::Soft))),
+            ("received", None),
+        ] {
+            let status = TwilioStatus {
+                status: word.to_owned(),
+                ..status.clone()
+            };
+            assert_eq!(status.fate(), fate, "{word}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{
     problem::Problem,
     registry::{Compiled, Language, Registry, layout_file, layout_key, part_key},
     source::{PARTS, TemplateSet},
+    timer::timed,
     walk::{self, Findings, Parsed},
 };
 
@@ -82,8 +83,9 @@ impl Registry {
         };
         let partials = partials_for(set, tag);
         for (name, parsed) in &partials {
-            language.html.register_template(name, parsed.template.clone());
-            language.text.register_template(name, parsed.template.clone());
+            let template = timed(parsed.template.clone());
+            language.html.register_template(name, template.clone());
+            language.text.register_template(name, template);
         }
         let mut layouts = BTreeMap::new();
         for (name, source) in &set.shared.layouts {
@@ -92,7 +94,7 @@ impl Registry {
                 problems.extend(findings.problems.iter().cloned());
                 language
                     .html
-                    .register_template(&layout_key(name), parsed.template);
+                    .register_template(&layout_key(name), timed(parsed.template));
                 layouts.insert(name.clone(), findings);
             }
         }
@@ -122,7 +124,7 @@ impl Registry {
                 } else {
                     &mut language.text
                 };
-                engine.register_template(&part_key(name, part), parsed.template);
+                engine.register_template(&part_key(name, part), timed(parsed.template));
                 compiled.parts.insert(part);
                 compiled.uses.insert(part, findings);
             }

@@ -1,6 +1,7 @@
 //! One message for one person: language chosen, parts rendered, links counted.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +142,14 @@ pub enum RenderError {
         file: String,
         /// The bound.
         limit: usize,
+    },
+    /// More work than a part may make.
+    #[error("{file}: rendering the part took longer than {} s", limit.as_secs())]
+    TooSlow {
+        /// Where it was noticed.
+        file: String,
+        /// The bound.
+        limit: Duration,
     },
     /// A formatter refused its value.
     #[error("{file}:{line}:{column}: {reason}")]

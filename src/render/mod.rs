@@ -23,6 +23,7 @@ pub mod registry;
 mod scan;
 mod scope;
 pub mod source;
+mod timer;
 mod walk;
 
 pub use context::RenderContext;

@@ -10,6 +10,7 @@ use super::{
     locale,
     message::{Medium, RenderError},
     problem::{Problem, nearest},
+    timer,
     walk::Findings,
 };
 
@@ -200,11 +201,16 @@ impl Registry {
             .ok_or_else(|| failed("no such language"))?;
         let engine = if html { &language.html } else { &language.text };
         let mut out = Capped::new(limit);
-        engine.render_to_write(key, data, &mut out).map_err(|error| {
+        let rendered = timer::limited(timer::PART_TIME, || engine.render_to_write(key, data, &mut out));
+        rendered.map_err(|error| {
             let place = (error.line_no.unwrap_or(1), error.column_no.unwrap_or(1));
             let file = error.template_name.as_deref().unwrap_or(file).to_owned();
             match error.reason() {
                 RenderErrorReason::IOError(io) if Capped::is_full(io) => RenderError::TooBig { file, limit },
+                RenderErrorReason::IOError(io) if timer::is_overdue(io) => RenderError::TooSlow {
+                    file,
+                    limit: timer::PART_TIME,
+                },
                 RenderErrorReason::MissingVariable(name) => RenderError::Missing {
                     variable: name.clone().unwrap_or_else(|| "a value".to_owned()),
                     file,

@@ -39,6 +39,9 @@ pub struct ReceivedSms {
     /// The client's own id; empty in Twilio's shape, which has none.
     #[serde(default)]
     pub message_id: String,
+    /// Where delivery is to be reported; empty where nobody asked, and in the generic shape.
+    #[serde(default)]
+    pub status_callback: String,
 }
 
 /// One request, logged when its answer is ready.
@@ -314,6 +317,8 @@ struct TwilioForm {
     from: Option<String>,
     messaging_service_sid: Option<String>,
     body: String,
+    #[serde(default)]
+    status_callback: String,
 }
 
 async fn twilio(
@@ -332,6 +337,7 @@ async fn twilio(
         from: form.from.or(form.messaging_service_sid).unwrap_or_default(),
         text: form.body,
         message_id: String::new(),
+        status_callback: form.status_callback,
     };
     let (to, body) = (sms.to.clone(), sms.text.clone());
     let done = move |at| {

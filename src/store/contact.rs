@@ -1,4 +1,5 @@
-//! People: what the engine notes on them.
+//! People: what the engine notes on them. Whoever changes a fact that an audience may ask about says so in
+//! `fact_change`, in the same statement.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
@@ -14,9 +15,13 @@ pub async fn spoken_with(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         r#"
-        update contact c set last_human_at = greatest(c.last_human_at, s.at)
-        from (select id, max(at) as at from unnest($1::uuid[], $2::timestamptz[]) as s (id, at) group by id) s
-        where c.id = s.id
+        with spoken as (
+            update contact c set last_human_at = greatest(c.last_human_at, s.at)
+            from (select id, max(at) as at from unnest($1::uuid[], $2::timestamptz[]) as s (id, at) group by id) s
+            where c.id = s.id
+            returning c.id
+        )
+        insert into fact_change (contact_id) select id from spoken
         "#,
         contacts,
         at,
@@ -33,7 +38,8 @@ pub async fn leave_until(
     until: Option<NaiveDate>,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "update contact set leave_until = $2 where id = $1",
+        "with left_alone as (update contact set leave_until = $2 where id = $1 returning id)
+         insert into fact_change (contact_id) select id from left_alone",
         contact,
         until
     )
@@ -99,9 +105,13 @@ pub async fn next_birthdays(
     let keys: Vec<Option<&str>> = rows.iter().map(|r| r.1.as_ref().map(|n| n.1.as_str())).collect();
     sqlx::query!(
         r#"
-        update contact c set next_birthday_on = n.day, next_birthday_key = n.key
-        from unnest($1::uuid[], $2::date[], $3::text[]) as n (id, day, key)
-        where c.id = n.id
+        with moved as (
+            update contact c set next_birthday_on = n.day, next_birthday_key = n.key
+            from unnest($1::uuid[], $2::date[], $3::text[]) as n (id, day, key)
+            where c.id = n.id
+            returning c.id
+        )
+        insert into fact_change (contact_id) select id from moved
         "#,
         &ids,
         &on as &[Option<NaiveDate>],

@@ -203,7 +203,7 @@ pub async fn replace_holidays(
 pub async fn live_by_cadence(connection: &mut PgConnection) -> Result<HashMap<String, u64>, StoreError> {
     let rows = sqlx::query!(
         r#"select cadence, count(*) as "live!" from enrollment
-           where state in ('active', 'paused', 'control') group by cadence"#
+           where state in ('active', 'control') group by cadence"#
     )
     .fetch_all(connection)
     .await?;
@@ -288,7 +288,7 @@ pub async fn move_enrollments(
 ) -> Result<u64, StoreError> {
     let moved = sqlx::query!(
         "update enrollment set cadence_version_id = $2
-         where cadence = $1 and state in ('active', 'paused', 'control') and cadence_version_id <> $2
+         where cadence = $1 and state in ('active', 'control') and cadence_version_id <> $2
            and cursor = any ($3)",
         cadence,
         version_id,
@@ -319,7 +319,7 @@ pub async fn behind(
     Ok(sqlx::query_as!(
         Behind,
         "select id as enrollment_id, contact_id, cursor from enrollment
-         where cadence = $1 and state in ('active', 'paused', 'control') and cadence_version_id <> $2
+         where cadence = $1 and state in ('active', 'control') and cadence_version_id <> $2
          order by id limit $3",
         cadence,
         version_id,

@@ -242,7 +242,7 @@ pub async fn end(conn: &mut PgConnection, now: DateTime<Utc>, ends: &[End]) -> R
         r#"
         update enrollment e set state = m.state, reason = m.reason, ended_at = $4
         from unnest($1::uuid[], $2::text[], $3::text[]) as m (id, state, reason)
-        where e.id = m.id and e.state in ('active', 'paused', 'control')
+        where e.id = m.id and e.state in ('active', 'control')
         returning e.id
         "#,
         &ids,
@@ -281,9 +281,9 @@ pub async fn live_of(
         r#"
         select id as "id!", contact_id as "contact_id!", lead_id, cadence as "cadence!", cadence_version_id as "cadence_version_id!"
         from (
-            select e.* from enrollment e where e.contact_id = any($1) and e.state in ('active', 'paused', 'control')
+            select e.* from enrollment e where e.contact_id = any($1) and e.state in ('active', 'control')
             union
-            select e.* from enrollment e where e.lead_id = any($2) and e.state in ('active', 'paused', 'control')
+            select e.* from enrollment e where e.lead_id = any($2) and e.state in ('active', 'control')
         ) e
         order by id
         "#,

@@ -108,11 +108,11 @@ pub async fn candidates(
         where not exists (
             select 1 from enrollment e
             where e.contact_id = c.id and e.cadence = $3 and e.lead_id is not distinct from w.lead_id
-              and (e.state in ('active', 'paused', 'control') or ($4::timestamptz is not null and e.ended_at > $4))
+              and (e.state in ('active', 'control') or ($4::timestamptz is not null and e.ended_at > $4))
         ) and not exists (
             select 1 from enrollment e
             where $5 and e.lead_id = w.lead_id and e.cadence = $3
-              and (e.state in ('active', 'paused', 'control') or ($4::timestamptz is not null and e.ended_at > $4))
+              and (e.state in ('active', 'control') or ($4::timestamptz is not null and e.ended_at > $4))
         )
         order by w.n
         "#,

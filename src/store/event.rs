@@ -62,6 +62,25 @@ pub async fn claim_keys(
     Ok(new)
 }
 
+/// Gives keys back: their events were refused after all.
+pub async fn release_keys(
+    conn: &mut PgConnection,
+    source: &str,
+    hashes: &[Vec<u8>],
+) -> Result<(), StoreError> {
+    if hashes.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "delete from event_key where source = $1 and key_hash = any($2)",
+        source,
+        hashes,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Keeps events.
 pub async fn insert(conn: &mut PgConnection, rows: &[NewEvent]) -> Result<(), StoreError> {
     if rows.is_empty() {
@@ -81,10 +100,15 @@ pub async fn insert(conn: &mut PgConnection, rows: &[NewEvent]) -> Result<(), St
     let data: Vec<serde_json::Value> = rows.iter().map(|r| r.data.clone()).collect();
     sqlx::query!(
         r#"
-        insert into event (id, occurred_at, received_at, type, contact_id, account_id, lead_id, message_id, touch_id, human,
-                           source, data)
-        select * from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[],
-                             $8::uuid[], $9::uuid[], $10::bool[], $11::text[], $12::jsonb[])
+        with kept as (
+            insert into event (id, occurred_at, received_at, type, contact_id, account_id, lead_id, message_id, touch_id,
+                               human, source, data)
+            select * from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::uuid[], $6::uuid[],
+                                 $7::uuid[], $8::uuid[], $9::uuid[], $10::bool[], $11::text[], $12::jsonb[])
+            returning contact_id, human
+        )
+        -- Audiences count what people did, never what machines did.
+        insert into fact_change (contact_id) select distinct contact_id from kept where human and contact_id is not null
         "#,
         &ids,
         &occurred,
@@ -158,13 +182,15 @@ pub async fn contacts(conn: &mut PgConnection, asked: &[String]) -> Result<Vec<C
         r#"
         select f.asked as "asked!", coalesce(c.merged_into, c.id) as "contact_id!", c.account_id as "account_id!"
         from (
-            select w.asked, r.contact_id from unnest($1::text[]) w (asked) join contact_ref r on r.external_id = w.asked
+            select w.asked, r.contact_id from unnest($1::text[]) w (asked) cross join source s
+            join contact_ref r on r.source_id = s.id and r.external_id = w.asked
             union
             select w.asked, c.id from unnest($1::text[]) w (asked) join contact c on c.email = w.asked
             union
             select w.asked, c.id from unnest($1::text[]) w (asked) join contact c on c.phone = w.asked
             union
-            select w.asked, c.id from unnest($1::text[]) w (asked) join contact c on c.id::text = w.asked
+            select w.asked, c.id from unnest($1::text[]) w (asked) join contact c
+            on c.id = case when w.asked ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then w.asked::uuid end
         ) f join contact c on c.id = f.contact_id
         order by 1, 2
         "#,
@@ -219,7 +245,8 @@ pub async fn known_by_now(
                       exists (select 1 from message m where m.id = p.message_id)
                       or exists (select 1 from touch t where t.message_id = p.message_id)
                   else
-                      exists (select 1 from contact_ref r where r.external_id = p.payload ->> 'contact')
+                      exists (select 1 from source s join contact_ref r on r.source_id = s.id
+                              and r.external_id = p.payload ->> 'contact')
                       or exists (select 1 from contact c where c.email = lower(p.payload ->> 'contact'))
                       or exists (select 1 from contact c where c.phone = p.payload ->> 'contact')
               end
@@ -240,6 +267,22 @@ pub async fn forget_parked(conn: &mut PgConnection, ids: &[Uuid]) -> Result<(), 
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Gives up on parked events that came before an instant. Returns how many.
+pub async fn forget_parked_before(
+    conn: &mut PgConnection,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        "delete from event_parked where id in (select id from event_parked where received_at < $1 limit $2)",
+        before,
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// Evidence of life settles an uncertain message as accepted. Returns the touches.

@@ -184,13 +184,22 @@ pub async fn assessed(
     let again: Vec<Option<DateTime<Utc>>> = rows.iter().map(|r| r.again_at).collect();
     sqlx::query!(
         r#"
-        update lead l
-        set grade = r.grade, grade_since = case when r.changed then $9 else l.grade_since end, factors = r.factors,
-            expected_close = coalesce(r.expected_close, l.expected_close), expected_on = coalesce(r.expected_on, l.expected_on),
-            waiting_for = coalesce(r.waiting_for, l.waiting_for), regrade_at = r.again_at
-        from unnest($1::uuid[], $2::text[], $3::bool[], $4::jsonb[], $5::date[], $6::date[], $7::text[], $8::timestamptz[])
-             as r (id, grade, changed, factors, expected_close, expected_on, waiting_for, again_at)
-        where l.id = r.id
+        with assessed as (
+            update lead l
+            set grade = r.grade, grade_since = case when r.changed then $9 else l.grade_since end, factors = r.factors,
+                expected_close = coalesce(r.expected_close, l.expected_close),
+                expected_on = coalesce(r.expected_on, l.expected_on),
+                waiting_for = coalesce(r.waiting_for, l.waiting_for), regrade_at = r.again_at
+            from unnest($1::uuid[], $2::text[], $3::bool[], $4::jsonb[], $5::date[], $6::date[], $7::text[],
+                        $8::timestamptz[])
+                 as r (id, grade, changed, factors, expected_close, expected_on, waiting_for, again_at)
+            join lead old on old.id = r.id
+            where l.id = r.id
+            returning l.id, (l.grade, l.expected_close, l.expected_on, l.waiting_for)
+                            is distinct from (old.grade, old.expected_close, old.expected_on, old.waiting_for) as moved
+        )
+        insert into fact_change (contact_id)
+        select distinct x.contact_id from assessed a join lead_contact x on x.lead_id = a.id where a.moved
         "#,
         &ids,
         &grades as &[Option<&str>],

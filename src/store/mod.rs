@@ -8,6 +8,7 @@ pub mod audience;
 pub mod audit;
 pub mod backup;
 pub mod bench;
+pub mod body;
 mod condition;
 pub mod contact;
 pub mod control;

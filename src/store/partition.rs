@@ -1,4 +1,5 @@
-//! Monthly partitions of the tables that only grow, made three months ahead of business time.
+//! Monthly partitions of the tables that only grow, made three months ahead of business time, and dropped as a whole when
+//! they are older than is kept.
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -100,4 +101,86 @@ fn first_id(month: NaiveDate) -> uuid::Uuid {
     let mut bytes = [0; 16];
     bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
     Builder::from_bytes(bytes).into_uuid()
+}
+
+/// A history that is cut by months.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum History {
+    /// Messages.
+    Message,
+    /// What the gate said.
+    Decision,
+    /// What came in.
+    Event,
+}
+
+impl History {
+    fn table(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Decision => "decision",
+            Self::Event => "event",
+        }
+    }
+
+    /// What must not be in a partition `p` that is dropped: work that is not at its end.
+    fn unfinished(self) -> &'static str {
+        match self {
+            Self::Message => {
+                "p.outcome not in ('accepted', 'refused')
+                 or exists (select from touch t where t.message_id = p.id and t.state in ('queued', 'uncertain'))"
+            }
+            Self::Decision => "exists (select from queue q where q.touch_id = p.touch_id)",
+            Self::Event => {
+                "exists (select from grievance g where g.event_id = p.id and g.closed_at is null)
+                 or exists (select from message m where m.id = p.message_id and m.outcome = 'uncertain')"
+            }
+        }
+    }
+}
+
+/// How many partitions of one history one call looks into.
+const LOOKS: usize = 3;
+
+/// Drops the oldest month of a history that ended by `before` and holds nothing unfinished; at most one. Returns its name.
+/// It waits two seconds for statements that use the table, then gives up until the next time.
+pub async fn drop_oldest(
+    conn: &mut PgConnection,
+    history: History,
+    before: DateTime<Utc>,
+) -> Result<Option<String>, StoreError> {
+    let mut old: Vec<String> = existing(conn)
+        .await?
+        .into_iter()
+        .filter(|name| ended(history.table(), name).is_some_and(|end| end <= before.date_naive()))
+        .collect();
+    // Year and month are written so that text sorts like time.
+    old.sort_unstable();
+    for partition in old.into_iter().take(LOOKS) {
+        let mut tx = conn.begin().await?;
+        // Names are those of the catalogue, made by `name`, and the conditions are constants of this file.
+        let unfinished = format!(
+            "select exists (select from {partition} p where {})",
+            history.unfinished()
+        );
+        sqlx::query("set local lock_timeout = '2s'").execute(&mut *tx).await?;
+        let held: bool = sqlx::query_scalar(AssertSqlSafe(unfinished))
+            .fetch_one(&mut *tx)
+            .await?;
+        if held {
+            continue;
+        }
+        sqlx::query(AssertSqlSafe(format!("drop table {partition}")))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        return Ok(Some(partition));
+    }
+    Ok(None)
+}
+
+/// The first day after the month of a partition, if this is one of the table's.
+fn ended(table: &str, partition: &str) -> Option<NaiveDate> {
+    let (year, month) = partition.strip_prefix(table)?.strip_prefix('_')?.split_once('_')?;
+    NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, 1)?.checked_add_months(Months::new(1))
 }

@@ -26,33 +26,26 @@ pub struct PersonRow {
     pub owner: Option<String>,
 }
 
-/// People whose name, account, mail address or phone holds the words, or whose external id is just that. `pattern` is
-/// the words for `like`, with its signs escaped.
+/// People whose name, last word of the name, organisation, mail address or phone begins with the words, or whose external
+/// id is just that. Each way is one range of an index, cut after `limit`: what is asked does not cost what there is.
+/// `phone` is what a phone number has to begin with.
 pub async fn search(
     conn: &mut PgConnection,
     asked: &str,
-    pattern: &str,
+    phone: &str,
     limit: i64,
 ) -> Result<Vec<PersonRow>, StoreError> {
-    let rows = sqlx::query_as!(
+    let words = asked.to_lowercase();
+    // Everything that begins with the words stands between them and them with the highest character behind.
+    let beyond = |text: &str| format!("{text}{}", char::MAX);
+    let rows = sqlx::query_file_as!(
         PersonRow,
-        r#"
-        select c.id, c.name, c.email, c.phone, coalesce(a.name, c.name) as "account!",
-               coalesce(a.standing, 'suspect') as "standing!",
-               (select min(l.grade) from lead_contact lc join lead l on l.id = lc.lead_id
-                where lc.contact_id = c.id and l.closed_at is null) as grade,
-               o.name as "owner?"
-        from contact c
-        left join account a on a.id = c.account_id
-        left join owner o on o.id = c.owner_id
-        where c.merged_into is null
-          and (c.name ilike $2 or c.email ilike $2 or c.phone like $2 or a.name ilike $2
-               or c.id in (select contact_id from contact_ref where external_id = $1))
-        order by c.name, c.id
-        limit $3
-        "#,
+        "src/store/person_search.sql",
         asked,
-        pattern,
+        words,
+        beyond(&words),
+        phone,
+        beyond(phone),
         limit,
     )
     .fetch_all(conn)

@@ -191,7 +191,7 @@ pub struct Enrolled {
     pub cadence: String,
     /// Ever.
     pub enrolled: i64,
-    /// Now, paused ones included.
+    /// Now.
     pub active: i64,
     /// Withheld as control, now.
     pub control: i64,
@@ -208,7 +208,7 @@ pub async fn enrolled(conn: &mut PgConnection) -> Result<Vec<Enrolled>, StoreErr
     let rows = sqlx::query_as!(
         Enrolled,
         r#"
-        select cadence, count(*) as "enrolled!", count(*) filter (where state in ('active', 'paused')) as "active!",
+        select cadence, count(*) as "enrolled!", count(*) filter (where state = 'active') as "active!",
                count(*) filter (where state = 'control') as "control!",
                count(*) filter (where state = 'finished') as "finished!",
                count(*) filter (where state = 'finished' and reason = 'goal') as "goal!",

@@ -7,7 +7,7 @@ use super::StoreError;
 
 /// What the engine writes, with the rows a forecast starts from. Histories start empty: only what has to be known again
 /// (who was enrolled, what was touched, what was sent lately) is copied.
-const SHADOWED: [(&str, &str); 20] = [
+const SHADOWED: [(&str, &str); 22] = [
     ("control", "select * from kith.control"),
     ("daemon", "select * from kith.daemon where false"),
     ("mark", "select * from kith.mark"),
@@ -24,17 +24,19 @@ const SHADOWED: [(&str, &str); 20] = [
     ("enrollment", "select * from kith.enrollment"),
     (
         "touch",
-        "select t.* from kith.touch t join kith.enrollment e on e.id = t.enrollment_id where e.state in ('active', 'paused', 'control')",
+        "select t.* from kith.touch t join kith.enrollment e on e.id = t.enrollment_id where e.state in ('active', 'control')",
     ),
     ("queue", "select * from kith.queue where state <> 'crossing'"),
     ("pace", "select * from kith.pace"),
     ("message", "select * from kith.message where false"),
+    ("message_body", "select * from kith.message_body where false"),
     ("decision", "select * from kith.decision where false"),
     ("link", "select * from kith.link"),
     (
         "task",
         "select * from kith.task where state in ('open', 'snoozed') or dedup_key is not null",
     ),
+    ("fact_change", "select * from kith.fact_change where false"),
     ("event_parked", "select * from kith.event_parked where false"),
     ("suppression", "select * from kith.suppression"),
 ];

@@ -90,13 +90,14 @@ pub async fn spent(
 }
 
 /// Sets every customer's standing by the boundaries: tiers by what was spent in the period, inactive with purchases before it
-/// only, prospect with an open lead, else suspect. Writes only what changes, and a ledger row for each change.
+/// only, prospect with an open lead, else suspect. Without boundaries nobody bought in the period, and there are no tiers.
+/// Writes only what changes, and a ledger row for each change.
 /// `key` gives the ledger rows their ids: they are derived from the account, so that a repeated run makes the same.
 pub async fn restand(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
     from: DateTime<Utc>,
-    base: &Base,
+    base: Option<&Base>,
     reason: &str,
 ) -> Result<u64, StoreError> {
     let done = sqlx::query!(
@@ -122,6 +123,9 @@ pub async fn restand(
             from should join account old on old.id = should.id
             where a.id = should.id and a.standing <> should.standing
             returning a.id, old.standing as before, a.standing as after
+        ), noted as (
+            insert into fact_change (contact_id)
+            select c.id from changed join contact c on c.account_id = changed.id
         )
         insert into standing_change (account_id, at, id, before, after, reason)
         select id, $1, id, before, after, $6 from changed
@@ -129,9 +133,9 @@ pub async fn restand(
         "#,
         now,
         from,
-        base.vip_over,
-        base.key_over,
-        base.normal_over,
+        base.map(|b| b.vip_over),
+        base.map(|b| b.key_over),
+        base.map(|b| b.normal_over),
         reason,
     )
     .execute(conn)
@@ -158,9 +162,14 @@ pub async fn lose(
     let rows = sqlx::query_as!(
         Lost,
         r#"
-        update account a set lost_at = $3, tier_at_loss = $1, won_back_at = null
-        where a.standing = $1 and a.lost_at is null and a.last_purchase_at < $2
-        returning a.id as account_id, a.tier_at_loss as "tier!"
+        with gone as (
+            update account a set lost_at = $3, tier_at_loss = $1, won_back_at = null
+            where a.standing = $1 and a.lost_at is null and a.last_purchase_at < $2
+            returning a.id, a.tier_at_loss
+        ), noted as (
+            insert into fact_change (contact_id) select c.id from gone join contact c on c.account_id = gone.id
+        )
+        select id as account_id, tier_at_loss as "tier!" from gone
         "#,
         tier,
         silent_since,
@@ -189,6 +198,8 @@ pub async fn bought(
             from p join account old on old.id = p.account_id
             where a.id = p.account_id
             returning a.id, old.lost_at is not null and a.lost_at is null as back
+        ), noted as (
+            insert into fact_change (contact_id) select c.id from upd join contact c on c.account_id = upd.id
         )
         select id, back as "back!" from upd where back
         "#,

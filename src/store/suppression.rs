@@ -123,17 +123,21 @@ pub async fn consents(conn: &mut PgConnection, rows: &[NewConsent]) -> Result<()
     .await?;
     sqlx::query!(
         r#"
-        update contact c
-        set consent_email = coalesce(n.email, c.consent_email), consent_sms = coalesce(n.sms, c.consent_sms)
-        from (
-            select w.id,
-                   (select o.granted from consent o where o.contact_id = w.id and o.channel = 'email'
-                    order by o.at desc, o.granted, o.id desc limit 1) as email,
-                   (select o.granted from consent o where o.contact_id = w.id and o.channel = 'sms'
-                    order by o.at desc, o.granted, o.id desc limit 1) as sms
-            from (select distinct id from unnest($1::uuid[]) as w (id)) w
-        ) n
-        where c.id = n.id
+        with folded as (
+            update contact c
+            set consent_email = coalesce(n.email, c.consent_email), consent_sms = coalesce(n.sms, c.consent_sms)
+            from (
+                select w.id,
+                       (select o.granted from consent o where o.contact_id = w.id and o.channel = 'email'
+                        order by o.at desc, o.granted, o.id desc limit 1) as email,
+                       (select o.granted from consent o where o.contact_id = w.id and o.channel = 'sms'
+                        order by o.at desc, o.granted, o.id desc limit 1) as sms
+                from (select distinct id from unnest($1::uuid[]) as w (id)) w
+            ) n
+            where c.id = n.id
+            returning c.id
+        )
+        insert into fact_change (contact_id) select id from folded
         "#,
         &contacts,
     )

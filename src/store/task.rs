@@ -183,3 +183,21 @@ pub async fn hand_over(conn: &mut PgConnection, id: Uuid, to: &str) -> Result<bo
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// Whether a task is for this owner (external id): his own, nobody's, or of somebody he stands in for. One that is not
+/// there is nobody's.
+pub async fn is_for(conn: &mut PgConnection, id: Uuid, owner: Option<&str>) -> Result<bool, StoreError> {
+    let others = sqlx::query_scalar!(
+        r#"
+        select exists (
+            select 1 from task t join owner o on o.id = t.owner_id
+            where t.id = $1 and ($2::text is null or $2 not in (o.external_id, coalesce(o.deputy_external_id, '')))
+        ) as "others!"
+        "#,
+        id,
+        owner,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(!others)
+}

@@ -76,7 +76,7 @@ impl Rig {
             account_sid: "AC1".to_owned(),
             auth_token: "t0ken".into(),
             from: TwilioSender::Number("+15005550006".to_owned()),
-            status_callback: None,
+            status_callback: Some("https://t.example.com/sms/twilio/status".to_owned()),
         };
         let mut stranger = twilio.clone();
         stranger.auth_token = "mistyped".into();
@@ -113,7 +113,11 @@ impl Rig {
 #[tokio::test]
 async fn a_text_arrives_through_either_provider() {
     let rig = Rig::new(false).await;
-    for (sender, from, message_id) in [("generic", "Shop", "m1"), ("twilio", "+15005550006", "")] {
+    let callback = "https://t.example.com/sms/twilio/status/m1";
+    for (sender, from, message_id, callback) in [
+        ("generic", "Shop", "m1", ""),
+        ("twilio", "+15005550006", "", callback),
+    ] {
         assert!(
             matches!(rig.send(sender).await, SendOutcome::Accepted { .. }),
             "{sender}"
@@ -124,6 +128,7 @@ async fn a_text_arrives_through_either_provider() {
             from: from.to_owned(),
             text: "Hi \"Ada\",\n50 % & more".to_owned(),
             message_id: message_id.to_owned(),
+            status_callback: callback.to_owned(),
         };
         assert_eq!(record.sms, expected);
         assert!(record.stored);

@@ -21,7 +21,7 @@ pub struct TwilioOptions {
     pub auth_token: SecretString,
     /// Whom the recipient sees.
     pub from: TwilioSender,
-    /// Where Twilio reports delivery.
+    /// Where Twilio reports delivery: an address to which the message's id is put, behind a slash.
     pub status_callback: Option<String>,
 }
 
@@ -107,7 +107,7 @@ impl Twilio {
             TwilioSender::Service(sid) => form.append_pair("MessagingServiceSid", sid),
         };
         if let Some(callback) = &self.options.status_callback {
-            form.append_pair("StatusCallback", callback);
+            form.append_pair("StatusCallback", &format!("{callback}/{}", sms.message_id));
         }
         let login = format!(
             "{}:{}",

@@ -11,7 +11,7 @@ use crate::config::calendar::Calendar;
 use crate::config::problem::nearest;
 use crate::config::source::Source;
 use crate::config::{Problem, Settings};
-use crate::domain::cadence::{Cadence, ChannelKind, Class};
+use crate::domain::cadence::{Cadence, ChannelKind};
 use crate::domain::document::DocumentKind;
 use crate::domain::fault::Fault;
 use crate::domain::grading::{self, GradingError, GradingRules};
@@ -336,7 +336,7 @@ fn step_templates(
                 ChannelKind::Sms => (Medium::Sms, true),
                 ChannelKind::Task => (Medium::Task, false),
             };
-            let way_out = to_the_person && matches!(step.function.class(), Class::Care | Class::Marketing);
+            let way_out = to_the_person && step.function.class().offers_way_out();
             for found in registry.check_use(&step.template, medium, &settings.company.default_locale, way_out)
             {
                 let reason = if registry.has(&step.template) {

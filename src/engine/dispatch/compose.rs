@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
 use uuid::Uuid;
 
 use super::super::Deps;
 use super::super::clear::Cleared;
-use super::super::links::MessageLinks;
 use super::super::person;
 use crate::channel::{BuiltEmail, BuiltMessage, BuiltSms, Channel};
 use crate::domain::cadence::{ChannelKind, Class, From, Step};
@@ -20,10 +19,14 @@ use crate::domain::zone::local_date;
 use crate::engine::rules::Rules;
 use crate::render::message::{Medium, Rendered, Wanted, render};
 use crate::render::mime::{Envelope, build_email};
+use crate::store::body::{self, Body, Letter as Kept};
 use crate::store::facts::{self, PersonRow};
 use crate::store::outcome::MessageRow;
 use crate::store::queue::ClaimedTouch;
 use crate::store::task::NewTask;
+
+/// What has no certain end after this long has none that another attempt could give it.
+const BODY_KEPT: TimeDelta = TimeDelta::days(30);
 
 /// A message that is ready, with everything its attempt needs.
 pub struct Letter {
@@ -67,11 +70,15 @@ pub async fn compose(deps: &Deps, cleared: Vec<Cleared>, now: DateTime<Utc>) -> 
     pairs.sort_unstable();
     pairs.dedup();
     let people = people(deps, &pairs, now).await?;
+    let mut kept = kept(deps, &cleared).await?;
     let mut composed = Composed::default();
     let mut written: Vec<(Cleared, Draft)> = Vec::new();
     for cleared in cleared {
         let person = people.get(&(cleared.touch.contact_id, cleared.touch.lead_id));
-        match draft(deps, &rules, &cleared.touch, person, now) {
+        let again = person
+            .zip(kept.remove(&cleared.touch.message_id))
+            .and_then(|(person, body)| same_again(deps, &cleared.touch, person, body));
+        match again.map_or_else(|| draft(deps, &rules, &cleared.touch, person, now), Ok) {
             Ok(draft) => written.push((cleared, draft)),
             Err(why) => composed.broken.push((cleared, why)),
         }
@@ -125,6 +132,92 @@ async fn people(deps: &Deps, pairs: &[Pair], now: DateTime<Utc>) -> Result<HashM
         .collect())
 }
 
+/// What earlier attempts of these touches handed over: few have one, so most batches do not ask.
+async fn kept(deps: &Deps, cleared: &[Cleared]) -> Result<HashMap<Uuid, Body>> {
+    let tried: Vec<Uuid> = cleared
+        .iter()
+        .filter(|cleared| cleared.touch.tries > 0)
+        .map(|cleared| cleared.touch.message_id)
+        .collect();
+    if tried.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut conn = deps.pool.acquire().await?;
+    let bodies = body::of(&mut conn, &tried).await?;
+    Ok(bodies.into_iter().map(|body| (body.letter.row.id, body)).collect())
+}
+
+/// The message of an earlier attempt, byte for byte, whatever became of its template since. `None` when it cannot be the
+/// same: the person has another address by now, the sender is gone, or the bytes are not those that were noted.
+fn same_again(deps: &Deps, touch: &ClaimedTouch, person: &PersonRow, body: Body) -> Option<Draft> {
+    let Kept {
+        row,
+        mail_from,
+        message_id,
+    } = body.letter;
+    let kind: ChannelKind = touch.channel.parse().ok()?;
+    let address = match kind {
+        ChannelKind::Email => person.email.as_ref(),
+        ChannelKind::Sms => person.phone.as_ref(),
+        ChannelKind::Task => None,
+    };
+    if address != Some(&row.address) || row.hash != hash_of(&body.bytes) {
+        return None;
+    }
+    let (sender, channel) = deps.channels.pick(kind, Some(&row.sender))?;
+    let message = match kind {
+        ChannelKind::Email => BuiltMessage::Email(BuiltEmail {
+            sender,
+            mail_from,
+            rcpt_to: row.address.clone(),
+            message_id,
+            bytes: body.bytes,
+        }),
+        ChannelKind::Sms => BuiltMessage::Sms(BuiltSms {
+            sender,
+            to: row.address.clone(),
+            text: String::from_utf8(body.bytes).ok()?,
+            message_id: row.id.to_string(),
+        }),
+        ChannelKind::Task => return None,
+    };
+    let row = MessageRow {
+        touch_id: touch.id(),
+        daemon_id: touch.owner().id,
+        epoch: touch.owner().epoch,
+        ..row
+    };
+    Some(Draft {
+        channel,
+        message,
+        row,
+        task: None,
+        unnumbered: false,
+    })
+}
+
+/// What is kept of a message while its end is not certain. A task is no letter: its row is written with the outcome.
+pub fn body_of(message: &BuiltMessage, row: &MessageRow, now: DateTime<Utc>) -> Option<Box<Body>> {
+    let (bytes, mail_from, message_id) = match message {
+        BuiltMessage::Email(mail) => (
+            mail.bytes.clone(),
+            mail.mail_from.clone(),
+            mail.message_id.clone(),
+        ),
+        BuiltMessage::Sms(sms) => (sms.text.clone().into_bytes(), String::new(), String::new()),
+        BuiltMessage::Task => return None,
+    };
+    Some(Box::new(Body {
+        bytes,
+        letter: Kept {
+            row: row.clone(),
+            mail_from,
+            message_id,
+        },
+        keep_until: now + BODY_KEPT,
+    }))
+}
+
 /// A message before its clearance is attached.
 struct Draft {
     channel: Arc<dyn Channel>,
@@ -155,7 +248,8 @@ fn draft(
         .template_version(&step.template)
         .ok_or_else(|| format!("no template {}", step.template))?;
     let links = deps.links.of_message(touch.message_id, version);
-    let context = person::context(deps, rules, person, &links, touch.dated_at);
+    let way_out = Class::from_number(touch.class).offers_way_out();
+    let context = person::context(deps, rules, person, &links, way_out, touch.dated_at);
     let default_locale = deps.settings.company.default_locale.clone();
     let locale = person.locale.clone().unwrap_or_else(|| default_locale.clone());
     let wanted = Wanted {
@@ -192,7 +286,7 @@ fn draft(
         Rendered::Email(words) => {
             row.locale.clone_from(&words.locale);
             row.subject = Some(words.subject.clone());
-            let built = email(deps, touch, step, person, &words, &sender, &links)?;
+            let built = email(deps, touch, step, person, &words, &sender, context.links.unsubscribe)?;
             row.address.clone_from(&built.rcpt_to);
             let bytes = built.bytes.clone();
             (BuiltMessage::Email(built), None, bytes)
@@ -242,7 +336,7 @@ fn draft(
             (BuiltMessage::Task, Some(task), bytes)
         }
     };
-    row.hash = hex(digest(&SHA256, &bytes).as_ref());
+    row.hash = hash_of(&bytes);
     Ok(Draft {
         channel,
         message,
@@ -259,7 +353,7 @@ fn email(
     person: &PersonRow,
     words: &crate::render::message::RenderedEmail,
     sender: &str,
-    links: &MessageLinks<'_>,
+    unsubscribe: Option<String>,
 ) -> Result<BuiltEmail, String> {
     let to = person.email.clone().ok_or("no mail address")?;
     let account = deps
@@ -281,7 +375,6 @@ fn email(
         .map_or("localhost", |(_, domain)| domain)
         .to_owned();
     let message_id = format!("{}@{domain}", touch.message_id.simple());
-    let unsubscribe = Class::from_number(touch.class) != Class::Transactional;
     let bytes = build_email(
         words,
         &Envelope {
@@ -292,7 +385,7 @@ fn email(
             to_address: to.clone(),
             message_id: message_id.clone(),
             date: touch.dated_at,
-            list_unsubscribe: unsubscribe.then(|| links.unsubscribe()),
+            list_unsubscribe: unsubscribe,
             auto_submitted: true,
             headers: Vec::new(),
         },
@@ -307,11 +400,12 @@ fn email(
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn hash_of(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes
+    digest(&SHA256, bytes)
+        .as_ref()
         .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        .fold(String::with_capacity(64), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
             text
         })

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::domain::gate::Reason;
 use crate::engine::Deps;
 use crate::engine::journal::Entry;
+use crate::store::body::{self, Body};
 use crate::store::outcome::{self, Again, MessageRow};
 use crate::store::queue::ClaimedTouch;
 use crate::store::task::{self, NewTask};
@@ -22,10 +23,12 @@ const OWED_PAUSE: Duration = Duration::from_secs(1);
 /// What an attempt came to.
 #[derive(Debug)]
 pub enum Ended {
-    /// Accepted, refused or uncertain: its history row, and the task it made.
+    /// Accepted or refused: its history row, and the task it made.
     Done(Box<MessageRow>, Option<Box<NewTask>>),
-    /// To be made again.
-    Again(Again),
+    /// Nobody knows: its history row, and what was handed over, should it be tried once more.
+    Uncertain(Box<MessageRow>, Option<Box<Body>>),
+    /// To be made again, with the same bytes.
+    Again(Again, Option<Box<Body>>),
     /// Crossed, but the dot never went out: to be made again, even if it was called uncertain meanwhile.
     Withdrawn(Again, Uuid),
 }
@@ -114,7 +117,11 @@ async fn settle(deps: &Deps, ended: Vec<Ended>, owed: &mut Vec<Ended>) {
             row: (**row).clone(),
             task: task.as_deref().cloned(),
         }),
-        Ended::Again(_) | Ended::Withdrawn(..) => None,
+        Ended::Uncertain(row, _) => Some(Entry {
+            row: (**row).clone(),
+            task: None,
+        }),
+        Ended::Again(..) | Ended::Withdrawn(..) => None,
     });
     if let Err(error) = deps.journal.append(rows) {
         // Nothing is lost even so: the rows stay `crossing` and become uncertain when this daemon ends.
@@ -124,13 +131,21 @@ async fn settle(deps: &Deps, ended: Vec<Ended>, owed: &mut Vec<Ended>) {
 
 async fn write(deps: &Deps, ended: &[Ended]) -> Result<()> {
     let (mut rows, mut tasks, mut again, mut withdrawn) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut bodies = Vec::new();
     for one in ended {
         match one {
             Ended::Done(row, task) => {
                 rows.push((**row).clone());
                 tasks.extend(task.as_deref().cloned());
             }
-            Ended::Again(a) => again.push(a.clone()),
+            Ended::Uncertain(row, body) => {
+                rows.push((**row).clone());
+                bodies.extend(body.as_deref());
+            }
+            Ended::Again(a, body) => {
+                again.push(a.clone());
+                bodies.extend(body.as_deref());
+            }
             Ended::Withdrawn(a, message) => {
                 again.push(a.clone());
                 withdrawn.push(*message);
@@ -138,6 +153,7 @@ async fn write(deps: &Deps, ended: &[Ended]) -> Result<()> {
         }
     }
     let mut tx = deps.pool.begin().await?;
+    body::keep(&mut tx, &bodies).await?;
     outcome::finish(&mut tx, &rows).await?;
     task::insert(&mut tx, &tasks).await?;
     outcome::again(&mut tx, &again).await?;

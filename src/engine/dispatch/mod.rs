@@ -162,6 +162,7 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             ..letter.row.clone()
         })
     };
+    let body = || compose::body_of(&letter.message, &letter.row, now);
     let mut bounce = None;
     let ended = match outcome {
         SendOutcome::Accepted { reply } => Ended::Done(row("accepted", reply), letter.task.map(Box::new)),
@@ -169,22 +170,28 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             bounce = Some((class, why.clone()));
             Ended::Done(row("refused", why), None)
         }
-        SendOutcome::Uncertain { why } => Ended::Done(row("uncertain", why), None),
+        SendOutcome::Uncertain { why } => Ended::Uncertain(row("uncertain", why), body()),
         SendOutcome::Deferred { until, why } => {
             let at = until.unwrap_or(now + backoff(letter.touch.tries, touch_id));
             if letter.touch.tries + 1 >= MAX_TRIES || at >= letter.touch.expires_at {
                 Ended::Done(row("refused", format!("given up: {why}")), None)
             } else {
-                Ended::Again(back(&letter.touch, at, Reason::Deferred, true))
+                Ended::Again(
+                    back(&letter.touch, at, Reason::Deferred, true),
+                    body(),
+                )
             }
         }
         // Soon again: the gate then finds out why and for how long.
-        SendOutcome::NotCrossed => Ended::Again(back(
-            &letter.touch,
-            now + TimeDelta::seconds(30),
-            Reason::Cap,
-            false,
-        )),
+        SendOutcome::NotCrossed => Ended::Again(
+            back(
+                &letter.touch,
+                now + TimeDelta::seconds(30),
+                Reason::Cap,
+                false,
+            ),
+            None,
+        ),
         SendOutcome::Withdrawn => Ended::Withdrawn(
             back(
                 &letter.touch,

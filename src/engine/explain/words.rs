@@ -215,7 +215,6 @@ pub fn coming(one: &Coming, zone: Tz) -> Told {
                 .map_or(String::new(), |at| format!("; not after {}", minute(at, zone)));
             (due, format!("{what} is due{held}{last}."))
         }
-        _ if one.state == "paused" => (one.next_at, format!("{} is paused at {}.", one.cadence, one.step)),
         _ if one.state == "control" => (
             one.next_at,
             format!(

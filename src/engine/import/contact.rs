@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::cell::{BLOCK, Cells, Refusal, SHORT};
 use super::feed::Columns;
@@ -23,12 +24,33 @@ use crate::store::staging::{CopyText, contact as staging};
 pub struct ContactColumns {
     reading: Reading,
     attributes: Vec<(String, usize)>,
+    told: Told,
+}
+
+/// What is known of a row that came alone, and not in a file.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// The contact, where there is one already.
+    pub known: Option<Uuid>,
+    /// The words that were agreed to.
+    pub consent_text: Option<String>,
+    /// When it was said.
+    pub at: Option<DateTime<Utc>>,
 }
 
 impl ContactColumns {
     /// With the `attr.*` columns of the file: name and position.
     pub fn new(reading: Reading, attributes: Vec<(String, usize)>) -> Self {
-        Self { reading, attributes }
+        Self {
+            reading,
+            attributes,
+            told: Told::default(),
+        }
+    }
+
+    /// What is known of the next row besides its cells.
+    pub fn tell(&mut self, told: Told) {
+        self.told = told;
     }
 
     fn birthday(&self, cells: &Cells<'_>, today: NaiveDate, row: &mut CopyText) -> Result<(), Refusal> {
@@ -109,6 +131,9 @@ impl Columns for ContactColumns {
         }
         row.text(cells.text("consent_source", SHORT)?);
         row.text(Some(&self.attributes(cells)?));
+        row.plain(self.told.known);
+        row.text(self.told.consent_text.as_deref());
+        row.plain(self.told.at.map(|at| at.to_rfc3339()));
         Ok(())
     }
 }
@@ -133,6 +158,6 @@ pub async fn load(db: &mut PgConnection, load: &Load<'_>) -> sqlx::Result<()> {
     staging::join_leads(db).await?;
     staging::move_work(db).await?;
     staging::delete_left_accounts(db).await?;
-    staging::insert_consent(db, load.now, load.source).await?;
+    staging::insert_consent(db, load.now, load.source, load.basis).await?;
     staging::note_changes(db).await
 }

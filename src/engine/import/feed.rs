@@ -151,11 +151,22 @@ impl Feed {
                 "the same external id stands further up in this file",
             ));
         }
-        rows.plain(Some(self.record.line));
-        rows.text(Some(external_id));
-        columns.read(&cells, rows)?;
-        rows.end_row();
+        stage(self.record.line, &cells, columns, rows)?;
         self.seen.insert(hash);
         Ok(())
     }
+}
+
+/// Puts one row among the staged ones. After a refusal the caller drops what there is of it.
+pub fn stage(
+    line: u64,
+    cells: &Cells<'_>,
+    columns: &mut dyn Columns,
+    rows: &mut CopyText,
+) -> Result<(), Refusal> {
+    rows.plain(Some(line));
+    rows.text(Some(cells.must("external_id")?));
+    columns.read(cells, rows)?;
+    rows.end_row();
+    Ok(())
 }

@@ -38,11 +38,29 @@ const REMEMBERED: [&str; 6] = [
 ];
 
 /// Reads rows of `leads.csv`.
-pub struct LeadColumns(pub Reading);
+pub struct LeadColumns {
+    reading: Reading,
+    contact: Option<Uuid>,
+}
+
+impl LeadColumns {
+    /// Reads rows of a file.
+    pub fn new(reading: Reading) -> Self {
+        Self {
+            reading,
+            contact: None,
+        }
+    }
+
+    /// Whose lead the next row is, where no cell says so.
+    pub fn tell(&mut self, contact: Uuid) {
+        self.contact = Some(contact);
+    }
+}
 
 impl Columns for LeadColumns {
     fn read(&mut self, cells: &Cells<'_>, row: &mut CopyText) -> Result<(), Refusal> {
-        row.plain(Some(self.0.id()));
+        row.plain(Some(self.reading.id()));
         for column in ["contact", "organisation", "owner", "campaign", "source_channel"] {
             row.text(cells.text(column, SHORT)?);
         }
@@ -69,17 +87,18 @@ impl Columns for LeadColumns {
         ];
         self.check_times(times, outcome)?;
         for when in times {
-            row.plain(when.map(|w| w.in_zone(self.0.zone).to_rfc3339()));
+            row.plain(when.map(|w| w.in_zone(self.reading.zone).to_rfc3339()));
             row.plain(when.and_then(When::local));
         }
         row.text(Some(&imported(cells, &settings, outcome)?));
+        row.plain(self.contact);
         Ok(())
     }
 }
 
 impl LeadColumns {
     fn check_times(&self, times: [Option<When>; 3], outcome: Option<&str>) -> Result<(), Refusal> {
-        let [opened, closed, _] = times.map(|when| when.map(|w| w.in_zone(self.0.zone)));
+        let [opened, closed, _] = times.map(|when| when.map(|w| w.in_zone(self.reading.zone)));
         if closed.is_some() && outcome.is_none() {
             return Err(Refusal::new(
                 "outcome",

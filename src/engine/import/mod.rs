@@ -8,6 +8,7 @@ mod campaign;
 mod cell;
 mod contact;
 mod feed;
+pub mod form;
 mod header;
 mod kind;
 mod lead;
@@ -123,6 +124,17 @@ struct Reading {
 }
 
 impl Reading {
+    fn of(deps: &ImportDeps, now: DateTime<Utc>) -> Self {
+        Self {
+            ids: deps.ids.clone(),
+            now,
+            zone: deps.zone,
+            region: deps.region.clone(),
+            birthdays: deps.birthdays,
+            address_key: deps.address_key.clone(),
+        }
+    }
+
     fn id(&self) -> Uuid {
         self.ids.next(self.now)
     }
@@ -142,6 +154,8 @@ struct Load<'a> {
     ids: &'a IdSource,
     now: DateTime<Utc>,
     zone: Tz,
+    /// How a permission came.
+    basis: &'static str,
     dry_run: bool,
 }
 
@@ -193,6 +207,7 @@ pub async fn import(
             ids: &deps.ids,
             now,
             zone: deps.zone,
+            basis: "import",
             dry_run: order.dry_run,
         };
         bring_in(&mut transaction, order.kind, &load).await?;
@@ -240,19 +255,12 @@ fn read(mut feed: Feed, mut columns: Box<dyn Columns>, to: &mpsc::Sender<Chunk>)
 }
 
 fn columns(deps: &ImportDeps, kind: Kind, feed: &Feed, now: DateTime<Utc>) -> Box<dyn Columns> {
-    let reading = Reading {
-        ids: deps.ids.clone(),
-        now,
-        zone: deps.zone,
-        region: deps.region.clone(),
-        birthdays: deps.birthdays,
-        address_key: deps.address_key.clone(),
-    };
+    let reading = Reading::of(deps, now);
     match kind {
         Kind::Contacts => Box::new(ContactColumns::new(reading, feed.header().attributes.clone())),
         Kind::Organisations => Box::new(OrganisationColumns(reading)),
         Kind::Owners => Box::new(OwnerColumns(reading)),
-        Kind::Leads => Box::new(LeadColumns(reading)),
+        Kind::Leads => Box::new(LeadColumns::new(reading)),
         Kind::Purchases => Box::new(PurchaseColumns(reading)),
         Kind::Campaigns => Box::new(CampaignColumns(reading)),
     }

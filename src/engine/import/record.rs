@@ -23,6 +23,19 @@ pub struct Record {
 }
 
 impl Record {
+    /// A record that stands in no file, of these cells.
+    pub fn of<'a>(line: u64, cells: impl Iterator<Item = &'a str>) -> Self {
+        let mut record = Self {
+            line,
+            ..Self::default()
+        };
+        for cell in cells {
+            record.text.extend_from_slice(cell.as_bytes());
+            record.ends.push(record.text.len());
+        }
+        record
+    }
+
     /// The number of cells.
     pub fn len(&self) -> usize {
         self.ends.len()

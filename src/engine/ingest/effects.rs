@@ -81,6 +81,8 @@ async fn settle(conn: &mut PgConnection, known: &[Known], now: DateTime<Utc>) ->
             matches!(
                 k.event.event_type,
                 EventType::Delivered
+                    // What came back had been handed over.
+                    | EventType::Bounced
                     | EventType::Opened
                     | EventType::Clicked
                     | EventType::Replied

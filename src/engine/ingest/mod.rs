@@ -5,16 +5,21 @@ mod effects;
 use std::collections::HashMap;
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::import::form::{self, Form, Taken};
+use super::import::{ImportDeps, Kind, Refusal};
 use super::{Deps, Summary};
+use crate::domain::address_hash::AddressKey;
+use crate::domain::birthday::BirthdayRules;
 use crate::domain::event::{Event, EventType};
 use crate::store::event::{self, MessageRef, NewEvent};
 use crate::store::queue::ClaimedTouch;
+use crate::store::{control, staging};
 
 /// How many events one call may bring.
 pub const MOST: usize = 1000;
@@ -86,26 +91,58 @@ pub async fn accept(
 ) -> Result<Vec<Answer>> {
     let mut answers: Vec<Answer> = vec![Answer::Accepted; incoming.len()];
     let mut good: Vec<(usize, Incoming, EventType, Uuid)> = Vec::new();
+    let mut forms = Vec::new();
+    let ahead = deps.settings.events.ahead.length();
     for (at, one) in incoming.into_iter().enumerate() {
-        match check(&one, now) {
-            Ok(kind) => good.push((at, one, kind, deps.ids.next(now))),
+        let id = deps.ids.next(now);
+        match check(&one, ahead, now).and_then(|kind| Ok((kind, form_of(&one, kind, id, now)?))) {
+            Ok((kind, form)) => {
+                forms.extend(form);
+                good.push((at, one, kind, id));
+            }
             Err(reason) => answers[at] = Answer::Refused { reason },
         }
     }
     let mut tx = deps.pool.begin().await?;
+    if !forms.is_empty() {
+        // Before the keys, so that two requests wait for each other in one order.
+        staging::prepare_transaction(&mut tx, source, Kind::Contacts.as_str()).await?;
+    }
     let people = resolve(&mut tx, &good).await?;
     let keys: Vec<(Vec<u8>, Uuid)> = good
         .iter()
         .map(|(_, one, _, id)| (key_of(&one.id), *id))
         .collect();
     let new = event::claim_keys(&mut tx, source, &keys, now).await?;
+    forms.retain(|form| new.contains(&form.event_id()));
+    let taken = if forms.is_empty() {
+        HashMap::new()
+    } else {
+        let import = import_deps(deps, &mut tx).await?;
+        form::take(&mut tx, &import, source, forms, now).await?
+    };
+    let mut released = Vec::new();
     let mut known = Vec::new();
     for (at, one, kind, id) in good {
         if !new.contains(&id) {
             answers[at] = Answer::Duplicate;
             continue;
         }
-        match people.of(&one) {
+        let found = match taken.get(&id) {
+            Some(Taken::Known {
+                contact_id,
+                account_id,
+            }) => people.formed(&one, *contact_id, *account_id),
+            Some(Taken::Several) => Found::Nobody(event::SEVERAL),
+            Some(Taken::Refused(refusal)) => {
+                let reason = in_data(refusal);
+                answers[at] = Answer::Refused { reason };
+                released.push(key_of(&one.id));
+                continue;
+            }
+            None => people.of(&one),
+        };
+        match found {
             Found::One {
                 contact_id,
                 account_id,
@@ -134,6 +171,7 @@ pub async fn accept(
             }
         }
     }
+    event::release_keys(&mut tx, source, &released).await?;
     // By time, then id: the order every fold uses.
     known.sort_by_key(|k| (k.event.occurred_at, k.event.id));
     let rows: Vec<NewEvent> = known.iter().map(row_of).collect();
@@ -196,18 +234,54 @@ pub async fn bounced(
     Ok(())
 }
 
-fn check(one: &Incoming, now: DateTime<Utc>) -> Result<EventType, String> {
+/// What a form says about its person, where it does.
+fn form_of(one: &Incoming, kind: EventType, id: Uuid, now: DateTime<Utc>) -> Result<Option<Form>, String> {
+    if kind != EventType::Form {
+        return Ok(None);
+    }
+    let at = one.at.unwrap_or(now);
+    let form = Form::read(id, at, one.contact.as_deref(), &one.data).map_err(|refusal| in_data(&refusal))?;
+    if form.is_none() && one.contact.is_none() && one.message.is_none() {
+        return Err(NAMES_NOBODY.to_owned());
+    }
+    Ok(form)
+}
+
+fn in_data(refusal: &Refusal) -> String {
+    if refusal.field.is_empty() {
+        refusal.reason.clone()
+    } else {
+        format!("data.{}: {}", refusal.field, refusal.reason)
+    }
+}
+
+async fn import_deps(deps: &Deps, conn: &mut sqlx::PgConnection) -> Result<ImportDeps> {
+    let company = &deps.settings.company;
+    Ok(ImportDeps {
+        pool: deps.pool.clone(),
+        ids: deps.ids.clone(),
+        zone: company.timezone,
+        region: company.region.clone(),
+        birthdays: BirthdayRules::default(),
+        address_key: AddressKey::new(&control::read(conn).await?.address_key),
+    })
+}
+
+const NAMES_NOBODY: &str = "contact: an event names a contact or a message";
+
+fn check(one: &Incoming, ahead: TimeDelta, now: DateTime<Utc>) -> Result<EventType, String> {
     if one.id.is_empty() || one.id.len() > 200 {
         return Err("id: between 1 and 200 characters".to_owned());
     }
     let kind: EventType = one.event_type.parse().map_err(|e| format!("type: {e}"))?;
-    if one.contact.is_none() && one.message.is_none() {
-        return Err("contact: an event names a contact or a message".to_owned());
+    // A form may name its person by its own fields.
+    if one.contact.is_none() && one.message.is_none() && kind != EventType::Form {
+        return Err(NAMES_NOBODY.to_owned());
     }
     if !(one.data.is_null() || one.data.is_object()) {
         return Err("data: an object".to_owned());
     }
-    if one.at.is_some_and(|at| at > now + chrono::TimeDelta::hours(1)) {
+    if one.at.is_some_and(|at| at > now + ahead) {
         return Err("at: lies in the future".to_owned());
     }
     if kind == EventType::Purchase && effects::amount_of(&one.data).is_none() {
@@ -272,6 +346,15 @@ fn spelled(name: &str) -> String {
 }
 
 impl People {
+    /// The person of a form, whoever else it names; the message counts as what it answers.
+    fn formed(&self, one: &Incoming, contact_id: Uuid, account_id: Uuid) -> Found {
+        Found::One {
+            contact_id,
+            account_id,
+            message: one.message.and_then(|id| self.messages.get(&id).cloned()),
+        }
+    }
+
     fn of(&self, one: &Incoming) -> Found {
         let message = match one.message {
             Some(id) => match self.messages.get(&id) {

@@ -12,7 +12,7 @@ use handlebars::{Context, Handlebars, Helper, JsonValue, RenderError, RenderErro
 use icu_locale::Locale;
 use rust_decimal::Decimal;
 
-use super::{data::FORMAT, locale};
+use super::{data::FORMAT, locale, timer};
 
 pub use link::{Mark, next_mark};
 
@@ -41,6 +41,7 @@ pub fn engine(html: bool) -> Handlebars<'static> {
     engine.register_helper("number", Box::new(number::Number));
     engine.register_helper(PLURAL, Box::new(plural::Plural));
     engine.register_helper("body", Box::new(link::Body));
+    timer::teach(&mut engine);
     if html {
         engine.register_escape_fn(|text| handlebars::html_escape(&link::unmarked(text)));
     } else {

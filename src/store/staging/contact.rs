@@ -1,5 +1,7 @@
 //! Contacts, their accounts when they stand alone, and their consent.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -158,7 +160,7 @@ pub async fn move_work(connection: &mut PgConnection) -> sqlx::Result<()> {
              where action = 'changed' and account_id <> account_before),
          enrolled as (
              update enrollment e set account_id = m.account_id, shard = m.shard from moved m
-             where e.contact_id = m.id and e.state in ('active', 'paused', 'control')
+             where e.contact_id = m.id and e.state in ('active', 'control')
              returning e.id)
          update queue q set account_id = m.account_id, shard = m.shard from moved m
          where q.contact_id = m.id and q.state = 'waiting'",
@@ -182,22 +184,26 @@ pub async fn join_leads(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Appends what the rows say about consent where that is new.
+/// Appends what the rows say about consent where that is new. `basis` is how it came: by an import, or by a form.
 pub async fn insert_consent(
     connection: &mut PgConnection,
     now: DateTime<Utc>,
     source: &str,
+    basis: &str,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into consent (contact_id, at, id, channel, granted, basis, source)
-         select id, $1, consent_email_id, 'email', consent_email, 'import', coalesce(consent_source, $2)
+        "insert into consent (contact_id, at, id, channel, granted, basis, source, text_shown)
+         select id, coalesce(said_at, $1), consent_email_id, 'email', consent_email, $3, coalesce(consent_source, $2),
+                consent_text
          from import_merge where action in ('new', 'changed') and said_email
          union all
-         select id, $1, consent_sms_id, 'sms', consent_sms, 'import', coalesce(consent_source, $2)
+         select id, coalesce(said_at, $1), consent_sms_id, 'sms', consent_sms, $3, coalesce(consent_source, $2),
+                consent_text
          from import_merge where action in ('new', 'changed') and said_sms",
     )
     .bind(now)
     .bind(source)
+    .bind(basis)
     .execute(connection)
     .await?;
     Ok(())
@@ -208,6 +214,74 @@ pub async fn note_changes(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query(
         "insert into fact_change (contact_id) select id from import_merge where action in ('new', 'changed')",
     )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Who the good rows turned out to be.
+#[derive(Debug, sqlx::FromRow)]
+pub struct Staged {
+    /// The row.
+    pub line: i64,
+    /// The contact.
+    pub id: Uuid,
+    /// Its customer.
+    pub account_id: Uuid,
+}
+
+/// Who the good rows turned out to be.
+pub async fn staged(connection: &mut PgConnection) -> sqlx::Result<Vec<Staged>> {
+    sqlx::query_as("select line, id, account_id from import_merge where action <> 'refused' order by line")
+        .fetch_all(connection)
+        .await
+}
+
+/// Which of these names the source has for somebody.
+pub async fn refs(
+    connection: &mut PgConnection,
+    source_id: i16,
+    external_ids: &[String],
+) -> sqlx::Result<HashSet<String>> {
+    let names: Vec<String> =
+        sqlx::query_scalar("select external_id from contact_ref where source_id = $1 and external_id = any($2)")
+            .bind(source_id)
+            .bind(external_ids)
+            .fetch_all(connection)
+            .await?;
+    Ok(names.into_iter().collect())
+}
+
+/// Which of these contacts the source has a name for.
+pub async fn named(
+    connection: &mut PgConnection,
+    source_id: i16,
+    contacts: &[Uuid],
+) -> sqlx::Result<HashSet<Uuid>> {
+    let ids: Vec<Uuid> =
+        sqlx::query_scalar("select contact_id from contact_ref where contact_id = any($2) and source_id = $1")
+            .bind(source_id)
+            .bind(contacts)
+            .fetch_all(connection)
+            .await?;
+    Ok(ids.into_iter().collect())
+}
+
+/// Notes names under which a source knows contacts from now on.
+pub async fn add_refs(
+    connection: &mut PgConnection,
+    source_id: i16,
+    external_ids: &[String],
+    contacts: &[Uuid],
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into contact_ref (source_id, external_id, contact_id)
+         select $1, n.external_id, n.contact_id from unnest($2::text[], $3::uuid[]) n (external_id, contact_id)
+         on conflict do nothing",
+    )
+    .bind(source_id)
+    .bind(external_ids)
+    .bind(contacts)
     .execute(connection)
     .await?;
     Ok(())

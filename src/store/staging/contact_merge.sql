@@ -21,11 +21,12 @@ select s.line,
        v.next_birthday_key, v.role, v.decision_maker, v.owner_id, v.preferred_channel, v.best_time, v.referred_by,
        v.attrs, v.consent_email, v.consent_sms, v.consent_source, s.consent_email_id, s.consent_sms_id,
        v.consent_email is not null and v.consent_email is distinct from c.consent_email,
-       v.consent_sms is not null and v.consent_sms is distinct from c.consent_sms
+       v.consent_sms is not null and v.consent_sms is distinct from c.consent_sms,
+       s.consent_text, s.said_at
 from import_contact s
 cross join import_present p
 left join contact_ref r on r.source_id = $1 and r.external_id = s.external_id
-left join contact c on c.id = r.contact_id
+left join contact c on c.id = coalesce(s.known_id, r.contact_id)
 left join account o on o.source_id = $1 and o.external_id = s.organisation
 left join owner w on w.source_id = $1 and w.external_id = s.owner
 cross join lateral (

@@ -27,7 +27,10 @@ create temp table import_contact (
     consent_sms          boolean,
     consent_sms_id       uuid,
     consent_source       text,
-    attrs                jsonb not null
+    attrs                jsonb not null,
+    known_id             uuid,                    -- the contact that is meant, where it was found otherwise
+    consent_text         text,
+    said_at              timestamptz              -- when it was said; now, where absent
 ) on commit delete rows;
 
 create temp table import_present (
@@ -84,5 +87,7 @@ create temp table import_merge (
     consent_email_id  uuid,
     consent_sms_id    uuid,
     said_email        boolean,
-    said_sms          boolean
+    said_sms          boolean,
+    consent_text      text,
+    said_at           timestamptz
 ) on commit delete rows;

@@ -52,8 +52,8 @@ pub async fn foreign_times(
 ) -> sqlx::Result<Vec<ForeignTimes>> {
     sqlx::query_as(
         "select s.line, c.timezone, s.opened_local, s.closed_local, s.grade_local from import_lead s
-         join contact_ref r on r.source_id = $1 and r.external_id = s.contact
-         join contact c on c.id = r.contact_id
+         left join contact_ref r on r.source_id = $1 and r.external_id = s.contact
+         join contact c on c.id = coalesce(s.known_contact, r.contact_id)
          where num_nonnulls(s.opened_local, s.closed_local, s.grade_local) > 0 and c.timezone <> $2",
     )
     .bind(source_id)

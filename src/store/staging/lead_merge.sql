@@ -37,7 +37,7 @@ from import_lead s
 cross join import_present p
 left join lead l on l.source_id = $1 and l.external_id = s.external_id
 left join contact_ref r on r.source_id = $1 and r.external_id = s.contact
-left join contact c on c.id = r.contact_id
+left join contact c on c.id = coalesce(s.known_contact, r.contact_id)
 left join account o on o.source_id = $1 and o.external_id = s.organisation
 left join owner w on w.source_id = $1 and w.external_id = s.owner
 left join campaign g on g.source_id = $1 and g.external_id = s.campaign

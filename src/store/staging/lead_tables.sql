@@ -24,7 +24,8 @@ create temp table import_lead (
     closed_local   timestamp,
     grade_at       timestamptz,
     grade_local    timestamp,
-    imported       jsonb not null
+    imported       jsonb not null,
+    known_contact  uuid                           -- the contact that is meant, where it was found otherwise
 ) on commit delete rows;
 
 create temp table import_present (

@@ -327,7 +327,7 @@ pub async fn history(
 pub struct Coming {
     /// Cadence by name.
     pub cadence: String,
-    /// active, paused or control
+    /// active or control
     pub state: String,
     /// Step that is next or in flight.
     pub step: String,
@@ -355,7 +355,7 @@ pub async fn coming(conn: &mut PgConnection, contact: Uuid) -> Result<Vec<Coming
         from enrollment e
         left join touch t on t.enrollment_id = e.id and t.step_key = e.cursor and t.visit = e.visit
         left join queue q on q.touch_id = t.id
-        where e.contact_id = $1 and e.state in ('active', 'paused', 'control')
+        where e.contact_id = $1 and e.state in ('active', 'control')
         order by coalesce(q.due_at, e.next_at), e.id
         "#,
         contact,

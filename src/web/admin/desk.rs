@@ -11,6 +11,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use crate::config::Mode;
+use crate::domain::role::Right;
 use crate::domain::zone;
 use crate::engine::access::{self, Visitor};
 use crate::store::control::{self, Control};
@@ -118,6 +119,7 @@ struct Head<'a> {
     who: &'a str,
     role: &'static str,
     may_operate: bool,
+    may_act: bool,
     chinese: bool,
     said: Option<&'a str>,
 }
@@ -145,7 +147,8 @@ impl Desk {
             moving: simulated.is_some() && self.control.simulated_target > simulated,
             who: self.visitor.name.as_deref().unwrap_or_default(),
             role: role.as_str(),
-            may_operate: role.may_operate(),
+            may_operate: role.may(Right::Operate),
+            may_act: role.may(Right::OwnTasks),
             chinese: self.language != Language::English,
             said: self.said.as_deref(),
         };
@@ -167,12 +170,17 @@ impl Desk {
         self.control.simulated_target
     }
 
-    /// Refuses those who may look only.
-    pub fn must_operate(&self) -> Result<(), HttpError> {
-        if self.visitor.role.may_operate() {
+    /// Refuses those who have no such right.
+    pub fn must(&self, right: Right) -> Result<(), HttpError> {
+        if self.visitor.role.may(right) {
             return Ok(());
         }
-        Err(HttpError::Forbidden("only an operator may do this"))
+        Err(HttpError::Forbidden(match right {
+            Right::Look => "this is not for everybody",
+            Right::OwnTasks => "only an operator, a lead or a rep may do this",
+            Right::AllTasks => "this task is somebody else's",
+            Right::Operate => "only an operator may do this",
+        }))
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::desk::Desk;
+use crate::domain::role::Right;
 use crate::store::control;
 use crate::web::error::HttpError;
 use crate::web::state::WebState;
@@ -26,7 +27,7 @@ pub async fn brake(
     desk: Desk,
     Form(form): Form<Brake>,
 ) -> Result<Redirect, HttpError> {
-    desk.must_operate()?;
+    desk.must(Right::Operate)?;
     let actor = desk.visitor.actor();
     let reason: String = form.reason.trim().chars().take(200).collect();
     let mut tx = state.deps.pool.begin().await?;
@@ -55,7 +56,7 @@ pub async fn advance(
     desk: Desk,
     Form(form): Form<Advance>,
 ) -> Result<Redirect, HttpError> {
-    desk.must_operate()?;
+    desk.must(Right::Operate)?;
     let Some(simulated) = desk.simulated() else {
         return Err(HttpError::Forbidden("the clock is real here"));
     };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::desk::Desk;
+use crate::domain::phone::PhoneNumber;
 use crate::domain::zone;
 use crate::engine::explain::{self, Head, Told};
 use crate::store::person::{self, PersonRow};
@@ -87,7 +88,7 @@ struct Line {
     text: String,
 }
 
-/// Finds people by a part of a name, account, address or number, or by external id.
+/// Finds people by the beginning of a name, surname, organisation, address or number, or by external id.
 pub async fn search(
     State(state): State<WebState>,
     desk: Desk,
@@ -97,7 +98,8 @@ pub async fn search(
     let mut rows = Vec::new();
     if !asked.is_empty() {
         let mut conn = state.conn().await?;
-        rows = person::search(&mut conn, asked, &pattern(asked), MOST + 1).await?;
+        let phone = number(asked, &state.deps.settings.company.region);
+        rows = person::search(&mut conn, asked, &phone, MOST + 1).await?;
     }
     let more = rows.len() > MOST as usize;
     let view = SearchView {
@@ -109,13 +111,9 @@ pub async fn search(
     desk.show(&state, "people", view)
 }
 
-/// The words for `like`, with its own signs taken literally.
-fn pattern(words: &str) -> String {
-    let literal = words
-        .replace('\\', "\\\\")
-        .replace('%', "\\%")
-        .replace('_', "\\_");
-    format!("%{literal}%")
+/// What the numbers meant begin with: as they are kept, where the words are a number as people write it.
+fn number(words: &str, region: &str) -> String {
+    PhoneNumber::parse(words, Some(region)).map_or_else(|_| words.to_owned(), |number| number.as_str().to_owned())
 }
 
 /// One person's story, the newest first, in the person's own local time.
@@ -178,8 +176,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signs_of_like_are_letters_here() {
-        assert_eq!(pattern("50%_a\\"), "%50\\%\\_a\\\\%");
+    fn a_number_is_looked_for_as_it_is_kept() {
+        assert_eq!(number("138 0013 8000", "CN"), "+8613800138000");
+        assert_eq!(number("+86138", "CN"), "+86138");
+        assert_eq!(number("ann", "CN"), "ann");
     }
 
     #[test]

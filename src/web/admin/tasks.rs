@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::desk::Desk;
+use crate::domain::role::Right;
 use crate::engine::tasks::{self, Acted};
 use crate::store::{owner, task};
 use crate::web::error::HttpError;
@@ -100,8 +101,12 @@ pub async fn act(
     Path(id): Path<Uuid>,
     Form(form): Form<TaskForm>,
 ) -> Result<Redirect, HttpError> {
+    desk.must(Right::OwnTasks)?;
     let act = form.read(desk.now, desk.zone)?;
     let mut tx = state.deps.pool.begin().await?;
+    if !task::is_for(&mut tx, id, desk.visitor.owner.as_deref()).await? {
+        desk.must(Right::AllTasks)?;
+    }
     let acted = tasks::act(&mut tx, &id.to_string(), &act, &desk.visitor.actor(), desk.now).await?;
     tx.commit().await?;
     let said = match acted {

@@ -29,6 +29,7 @@ pub fn routes() -> Routes {
             get(async |State(state): State<WebState>| state.pages.style()),
         )
         .at("/sms/twilio", post(sms::twilio))
+        .at("/sms/twilio/status/{message}", post(sms::twilio_status))
         .at("/healthz", get(probe::alive))
         .wrap(|router| router.layer(DefaultBodyLimit::max(MOST_BYTES)))
 }

@@ -229,7 +229,7 @@ async fn a_person_and_a_task() {
     let ann = site.somebody("en").await;
     let session = site.session(Role::Rep).await;
     let get = async |path: &str| site.colleague(&session, "GET", path).send().await.unwrap();
-    let found = get("/people?q=LEE").await.text().await.unwrap();
+    let found = get("/people?q=ANN").await.text().await.unwrap();
     assert!(found.contains(&format!("/people/{}", ann.contact)), "{found}");
     assert!(
         !get("/people?q=%25")

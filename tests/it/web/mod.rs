@@ -2,7 +2,9 @@
 
 mod api;
 mod console;
+mod forms;
 mod links;
 mod looking;
+mod rights;
 pub mod site;
 mod texts;

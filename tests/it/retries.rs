@@ -1,0 +1,179 @@
+//! A second attempt hands over what the first one did, and what a mail says about the way out.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::BoxFuture;
+use kith::channel::{BuiltMessage, Channel, Crossed, Crossing, SendOutcome};
+use kith::domain::gate::Clearance;
+use kith::engine::dispatch::Dispatcher;
+use kith::engine::sweep;
+use kith::store::partition;
+
+use crate::rig::{OPEN_HOURS, Town, one_mail, run_dry};
+
+/// A way out that answers by a list and keeps the bytes of every attempt.
+#[derive(Clone, Default)]
+struct Script {
+    answers: Arc<Mutex<VecDeque<SendOutcome>>>,
+    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+impl Script {
+    fn answering(answers: Vec<SendOutcome>) -> Self {
+        let script = Self::default();
+        script.answers.lock().unwrap().extend(answers);
+        script
+    }
+
+    fn seen(&self) -> Vec<Vec<u8>> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl Channel for Script {
+    fn send<'a>(
+        &'a self,
+        _clearance: Clearance,
+        message: &'a BuiltMessage,
+        crossing: &'a dyn Crossing,
+    ) -> BoxFuture<'a, SendOutcome> {
+        Box::pin(async move {
+            let BuiltMessage::Email(mail) = message else {
+                panic!("only mails here")
+            };
+            if crossing.cross().await == Crossed::Stop {
+                return SendOutcome::NotCrossed;
+            }
+            self.seen.lock().unwrap().push(mail.bytes.clone());
+            let answer = self.answers.lock().unwrap().pop_front();
+            answer.unwrap_or(SendOutcome::Accepted {
+                reply: "250 taken".to_owned(),
+            })
+        })
+    }
+}
+
+fn monday() -> DateTime<Utc> {
+    "2027-03-01T09:00:00Z".parse().unwrap()
+}
+
+async fn town() -> Town {
+    let town = Town::found(OPEN_HOURS, &[one_mail("news")], monday()).await;
+    town.settle(3, 1).await;
+    let mut conn = town.db.pool.acquire().await.unwrap();
+    partition::ensure(&mut conn, monday()).await.unwrap();
+    town
+}
+
+const FIRST: &str = "c.id = (select min(id::text)::uuid from contact)";
+
+#[tokio::test]
+async fn after_a_4xx_the_same_bytes_go_out_whatever_became_of_the_template() {
+    let town = town().await;
+    let put_off = SendOutcome::Deferred {
+        until: None,
+        why: "451 later".to_owned(),
+    };
+    let script = Script::answering(vec![put_off]);
+    let deps = town.daemon(Arc::new(script.clone())).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    town.queue("news", monday(), FIRST).await;
+    run_dry(&deps, &mut dispatcher).await;
+    assert_eq!(town.count("select count(*) from message_body").await, 1);
+    sweep::run_once(&deps, town.now()).await.unwrap();
+    assert_eq!(town.count("select count(*) from message_body").await, 1, "still needed");
+
+    town.clock.advance(TimeDelta::hours(2)).unwrap();
+    town.rewrite("<p>Something else.</p>").await;
+    assert!(deps.refresh_rules().await.unwrap());
+    run_dry(&deps, &mut dispatcher).await;
+    let seen = script.seen();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(String::from_utf8_lossy(&seen[0]), String::from_utf8_lossy(&seen[1]));
+    let told = "select count(*) from message where outcome = 'accepted' and tries = 2 and length(hash) = 64";
+    assert_eq!(town.count(told).await, 1);
+    sweep::run_once(&deps, town.now()).await.unwrap();
+    assert_eq!(town.count("select count(*) from message_body").await, 0, "it has its end");
+
+    // The new text is for new messages; and for whoever has another address by now.
+    town.queue("news", town.now(), "c.email like 'p00000002%'").await;
+    run_dry(&deps, &mut dispatcher).await;
+    assert!(String::from_utf8_lossy(&script.seen()[2]).contains("Something else."));
+}
+
+#[tokio::test]
+async fn another_address_gets_a_letter_of_its_own() {
+    let town = town().await;
+    let put_off = SendOutcome::Deferred {
+        until: None,
+        why: "451 later".to_owned(),
+    };
+    let script = Script::answering(vec![put_off]);
+    let deps = town.daemon(Arc::new(script.clone())).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    town.queue("news", monday(), FIRST).await;
+    run_dry(&deps, &mut dispatcher).await;
+    sqlx::query("update contact set email = 'moved@example.net' where email like 'p00000001%'")
+        .execute(&town.db.pool)
+        .await
+        .unwrap();
+    town.clock.advance(TimeDelta::hours(2)).unwrap();
+    run_dry(&deps, &mut dispatcher).await;
+    let seen = script.seen();
+    assert_eq!(seen.len(), 2);
+    assert!(String::from_utf8_lossy(&seen[1]).contains("moved@example.net"));
+}
+
+#[tokio::test]
+async fn what_is_owed_and_unknown_is_tried_again_with_the_same_bytes() {
+    let town = town().await;
+    let unknown = SendOutcome::Uncertain {
+        why: "cut".to_owned(),
+    };
+    let script = Script::answering(vec![unknown]);
+    let deps = town.daemon(Arc::new(script.clone())).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    town.queue("news", monday(), FIRST).await;
+    sqlx::query("update queue set class = 0")
+        .execute(&town.db.pool)
+        .await
+        .unwrap();
+    run_dry(&deps, &mut dispatcher).await;
+    town.rewrite("<p>Something else.</p>").await;
+    deps.refresh_rules().await.unwrap();
+    town.clock.advance(TimeDelta::minutes(20)).unwrap();
+    sweep::run_once(&deps, town.now()).await.unwrap();
+    run_dry(&deps, &mut dispatcher).await;
+    let seen = script.seen();
+    assert_eq!(seen.len(), 2, "once more");
+    assert_eq!(seen[0], seen[1]);
+}
+
+#[tokio::test]
+async fn the_function_decides_about_header_and_text_alike() {
+    let town = town().await;
+    let script = Script::default();
+    let deps = town.daemon(Arc::new(script.clone())).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    let people = [
+        "c.email like 'p00000001%'",
+        "c.email like 'p00000002%'",
+        "c.email like 'p00000003%'",
+    ];
+    for ((class, offers), who) in [(0, false), (2, true), (3, true)].into_iter().zip(people) {
+        town.queue("news", town.now(), who).await;
+        sqlx::query("update queue set class = $1")
+            .bind(class)
+            .execute(&town.db.pool)
+            .await
+            .unwrap();
+        run_dry(&deps, &mut dispatcher).await;
+        let mail = String::from_utf8(script.seen().pop().unwrap()).unwrap();
+        assert_eq!(mail.contains("List-Unsubscribe: <"), offers, "{mail}");
+        assert_eq!(mail.contains("List-Unsubscribe-Post:"), offers, "{mail}");
+        assert_eq!(mail.contains("Unsubscribe</a>"), offers, "{mail}");
+    }
+    assert_eq!(script.seen().len(), 3);
+}
