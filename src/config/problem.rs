@@ -32,6 +32,13 @@ impl Problem {
         }
     }
 
+    /// The same with the field that is to blame.
+    #[must_use]
+    pub fn of_field(mut self, field: String) -> Self {
+        self.field = field;
+        self
+    }
+
     /// The same with what was probably meant.
     #[must_use]
     pub fn suggest(mut self, suggestion: Option<String>) -> Self {

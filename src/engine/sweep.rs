@@ -35,9 +35,10 @@ pub async fn inherit(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
 pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     let mut summary = inherit(deps, now).await?;
     summary.done += ingest::unpark(deps, now).await?.done;
+    summary.done += ingest::give_up_parked(deps, now).await?.done;
     let mut conn = deps.pool.acquire().await?;
     let rules = deps.rules();
-    for class in [Class::Transactional, Class::Alert, Class::Care, Class::Marketing] {
+    for class in Class::ALL {
         if let Uncertain::RetryAfter(patience) = rules.gate.uncertain.of(class) {
             let before = now - patience.length();
             summary.done += outcome::retry_uncertain(&mut conn, class.number(), before, now).await?;

@@ -242,6 +242,14 @@ pub async fn forget_parked(conn: &mut PgConnection, ids: &[Uuid]) -> Result<(), 
     Ok(())
 }
 
+/// Takes parked events away that came in before an instant. Returns how many.
+pub async fn forget_parked_before(conn: &mut PgConnection, before: DateTime<Utc>) -> Result<u64, StoreError> {
+    let done = sqlx::query!("delete from event_parked where received_at < $1", before)
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected())
+}
+
 /// Evidence of life settles an uncertain message as accepted. Returns the touches.
 pub async fn settle_accepted(
     conn: &mut PgConnection,

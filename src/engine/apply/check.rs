@@ -316,10 +316,19 @@ fn senders(source: &Source, cadence: &Cadence, settings: &Settings, problems: &m
             .into_iter()
             .filter(|channel| settings.sender(*channel, None).is_none())
         {
-            let reason = format!("kith.toml has no sender for {}", channel.as_str());
+            let reason = no_sender(channel, &cadence.name);
             problems.push(source.problem_at(&["steps", &position, "channel"], reason));
         }
     }
+}
+
+/// What is wrong where nothing carries a channel that a cadence uses, and what to do.
+pub fn no_sender(channel: ChannelKind, cadence: &str) -> String {
+    let channel = channel.as_str();
+    format!(
+        "kith.toml has no sender for {channel}, so `{cadence}` cannot send its {channel} steps: add [[senders]] with \
+         channel = \"{channel}\" (senders of your own replace all the shipped ones), or take {channel} out of the steps"
+    )
 }
 
 fn step_templates(

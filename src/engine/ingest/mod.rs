@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{Deps, Summary};
 use crate::domain::event::{Event, EventType};
+use crate::domain::span::Span;
 use crate::store::event::{self, MessageRef, NewEvent};
 use crate::store::queue::ClaimedTouch;
 
@@ -87,7 +88,7 @@ pub async fn accept(
     let mut answers: Vec<Answer> = vec![Answer::Accepted; incoming.len()];
     let mut good: Vec<(usize, Incoming, EventType, Uuid)> = Vec::new();
     for (at, one) in incoming.into_iter().enumerate() {
-        match check(&one, now) {
+        match check(&one, deps.settings.events.ahead, now) {
             Ok(kind) => good.push((at, one, kind, deps.ids.next(now))),
             Err(reason) => answers[at] = Answer::Refused { reason },
         }
@@ -175,6 +176,17 @@ pub async fn unpark(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     Ok(Summary { done, more: false })
 }
 
+/// Gives parked events up that have waited for longer than `events.parked_for`.
+pub async fn give_up_parked(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
+    let before = now - deps.settings.events.parked_for.length();
+    let mut conn = deps.pool.acquire().await?;
+    let done = event::forget_parked_before(&mut conn, before).await?;
+    if done > 0 {
+        tracing::warn!(events = done, "parked events were given up: nobody known was meant");
+    }
+    Ok(Summary { done, more: false })
+}
+
 /// A refusal met while sending, as the event it is.
 pub async fn bounced(
     deps: &Deps,
@@ -196,7 +208,7 @@ pub async fn bounced(
     Ok(())
 }
 
-fn check(one: &Incoming, now: DateTime<Utc>) -> Result<EventType, String> {
+fn check(one: &Incoming, ahead: Span, now: DateTime<Utc>) -> Result<EventType, String> {
     if one.id.is_empty() || one.id.len() > 200 {
         return Err("id: between 1 and 200 characters".to_owned());
     }
@@ -207,8 +219,8 @@ fn check(one: &Incoming, now: DateTime<Utc>) -> Result<EventType, String> {
     if !(one.data.is_null() || one.data.is_object()) {
         return Err("data: an object".to_owned());
     }
-    if one.at.is_some_and(|at| at > now + chrono::TimeDelta::hours(1)) {
-        return Err("at: lies in the future".to_owned());
+    if one.at.is_some_and(|at| at > now + ahead.length()) {
+        return Err(format!("at: lies more than {ahead} in the future"));
     }
     if kind == EventType::Purchase && effects::amount_of(&one.data).is_none() {
         return Err("data.amount: a purchase states its amount".to_owned());
