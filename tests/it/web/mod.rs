@@ -2,6 +2,7 @@
 
 mod api;
 mod console;
+mod figures;
 mod links;
 mod looking;
 pub mod site;
