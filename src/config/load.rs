@@ -131,8 +131,13 @@ fn list_assignment(path: &[String], value: &str, of_tables: bool) -> Result<Stri
     if of_tables {
         return Err("a list of tables: write it as TOML does, [{ .. }, { .. }]".to_owned());
     }
-    let members = value.split(',').map(str::trim).filter(|member| !member.is_empty());
-    let list = members.map(|member| toml::Value::String(member.to_owned())).collect();
+    let members = value
+        .split(',')
+        .map(str::trim)
+        .filter(|member| !member.is_empty());
+    let list = members
+        .map(|member| toml::Value::String(member.to_owned()))
+        .collect();
     Ok(format!("{} = {}", dotted(path), toml::Value::Array(list)))
 }
 
@@ -239,7 +244,10 @@ mod tests {
     fn a_list_may_be_written_with_commas() {
         for (text, list) in [
             ("me@a.example", &["me@a.example"][..]),
-            ("me@a.example, +4915100000000 ,@b.example,", &["me@a.example", "+4915100000000", "@b.example"]),
+            (
+                "me@a.example, +4915100000000 ,@b.example,",
+                &["me@a.example", "+4915100000000", "@b.example"],
+            ),
             ("+4915100000000", &["+4915100000000"]),
             ("[\"me@a.example\"]", &["me@a.example"]),
             ("", &[]),
@@ -248,11 +256,23 @@ mod tests {
             assert_eq!(settings.delivery.allow_list, list, "{text}");
         }
         for (name, text, why) in [
-            ("KITH_DELIVERY__ALLOW_LIST", "[me@a.example]", "begins like a TOML list but is none"),
-            ("KITH_GATE__CAPS__CARE__CONTACT", "2 a day", "a list of tables: write it as TOML does"),
+            (
+                "KITH_DELIVERY__ALLOW_LIST",
+                "[me@a.example]",
+                "begins like a TOML list but is none",
+            ),
+            (
+                "KITH_GATE__CAPS__CARE__CONTACT",
+                "2 a day",
+                "a list of tables: write it as TOML does",
+            ),
         ] {
             let error = with(&[(name, text)]).unwrap_err().to_string();
-            let field = name.strip_prefix("KITH_").unwrap().to_lowercase().replace("__", ".");
+            let field = name
+                .strip_prefix("KITH_")
+                .unwrap()
+                .to_lowercase()
+                .replace("__", ".");
             let start = format!("environment variable {name}: {field}: {why}");
             assert!(error.starts_with(&start), "{error}");
         }

@@ -118,6 +118,12 @@ impl ChannelKind {
     }
 }
 
+impl std::fmt::Display for ChannelKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl std::str::FromStr for ChannelKind {
     type Err = String;
     fn from_str(s: &str) -> Result<Self, String> {

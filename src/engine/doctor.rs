@@ -111,18 +111,18 @@ pub async fn examine(
         Ok(rules) => {
             unsent = without_sender(&rules, settings);
             Finding::new(
-            "rules",
-            if rules.cadences.is_empty() {
-                Verdict::Wrong
-            } else {
-                Verdict::Fine
-            },
-            format!(
-                "{} cadences and {} templates are in force",
-                rules.cadences.len(),
-                rules.template_versions.len()
-            ),
-        )
+                "rules",
+                if rules.cadences.is_empty() {
+                    Verdict::Wrong
+                } else {
+                    Verdict::Fine
+                },
+                format!(
+                    "{} cadences and {} templates are in force",
+                    rules.cadences.len(),
+                    rules.template_versions.len()
+                ),
+            )
         }
         Err(error) if error.is::<NoRules>() => {
             Finding::new("rules", Verdict::Wrong, "none are in force: run `kith apply`")
@@ -219,7 +219,8 @@ fn daemons(status: &Status) -> Finding {
     if mode == configured {
         return Finding::new("daemons", Verdict::Fine, text);
     }
-    let text = format!("{text}; the configuration of this command says {configured}, which is not in force there");
+    let text =
+        format!("{text}; the configuration of this command says {configured}, which is not in force there");
     Finding::new("daemons", Verdict::Unknown, text)
 }
 

@@ -35,17 +35,29 @@ pub fn begin() {
     for kind in EventType::ALL {
         counter!("kith_events_total", "type" => kind.as_str()).increment(0);
     }
-    describe_counter!("kith_uncertain_total", "Messages of dead daemons that became uncertain");
+    describe_counter!(
+        "kith_uncertain_total",
+        "Messages of dead daemons that became uncertain"
+    );
     counter!("kith_uncertain_total").increment(0);
 
     describe_gauge!("kith_queue_touches", "Touches in the queue");
-    describe_gauge!("kith_queue_oldest_due_seconds", "How long the oldest due touch has waited; 0 = none is due");
+    describe_gauge!(
+        "kith_queue_oldest_due_seconds",
+        "How long the oldest due touch has waited; 0 = none is due"
+    );
     describe_gauge!("kith_held_touches", "Touches that the gate holds until later");
-    describe_gauge!("kith_uncertain_messages", "Messages of which nobody knows whether they arrived");
+    describe_gauge!(
+        "kith_uncertain_messages",
+        "Messages of which nobody knows whether they arrived"
+    );
     describe_gauge!("kith_brake", "1 = the brake is on: nothing goes out");
     describe_gauge!("kith_daemons_alive", "Daemons whose heartbeat is young enough");
     describe_gauge!("kith_parked_events", "Events that name nobody known");
-    describe_gauge!("kith_database_up", "1 = the gauges could be read; else they are those of the last time");
+    describe_gauge!(
+        "kith_database_up",
+        "1 = the gauges could be read; else they are those of the last time"
+    );
 }
 
 /// What was read.
@@ -71,12 +83,20 @@ impl Reading {
     pub fn show(&self, reasons: &mut BTreeSet<String>) {
         gauge!("kith_database_up").set(1.0);
         for class in Class::ALL {
-            let of_class = || self.gauges.queue.iter().filter(|depth| depth.class == class.number());
+            let of_class = || {
+                self.gauges
+                    .queue
+                    .iter()
+                    .filter(|depth| depth.class == class.number())
+            };
             for state in STATES {
                 let n = sum(of_class().filter(|depth| depth.state == state));
                 gauge!("kith_queue_touches", "class" => class.as_str(), "state" => state).set(n as f64);
             }
-            let oldest = of_class().filter(|depth| depth.state == "due").map(|depth| depth.oldest).min();
+            let oldest = of_class()
+                .filter(|depth| depth.state == "due")
+                .map(|depth| depth.oldest)
+                .min();
             let waited = oldest.map_or(0, |at| (self.now - at).num_seconds().max(0));
             gauge!("kith_queue_oldest_due_seconds", "class" => class.as_str()).set(waited as f64);
         }

@@ -104,8 +104,15 @@ impl fmt::Display for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let configured = self.configured_mode.as_str();
         match self.mode {
-            "none" => write!(f, "none: no daemon runs; started with this configuration it would be {configured}"),
-            "mixed" => write!(f, "THEY DIFFER: {}; stop the daemons that should not send", self.counted()),
+            "none" => write!(
+                f,
+                "none: no daemon runs; started with this configuration it would be {configured}"
+            ),
+            "mixed" => write!(
+                f,
+                "THEY DIFFER: {}; stop the daemons that should not send",
+                self.counted()
+            ),
             mode if mode == configured => write!(f, "{mode}"),
             mode => write!(f, "{mode} (the configuration of this command says {configured})"),
         }
@@ -161,7 +168,12 @@ impl fmt::Display for Status {
                 writeln!(f, "brake     ON{since}{why}")?;
             }
         }
-        writeln!(f, "daemons   {} alive of {}", self.running.alive, self.daemons.len())?;
+        writeln!(
+            f,
+            "daemons   {} alive of {}",
+            self.running.alive,
+            self.daemons.len()
+        )?;
         for one in &self.daemons {
             writeln!(
                 f,

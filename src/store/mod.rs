@@ -127,7 +127,10 @@ async fn reach(options: &PgConnectOptions) -> Result<(), StoreError> {
             Err(error) if may_be_starting(&error) => why = error.to_string(),
             Err(error) => return Err(error.into()),
         }
-        if timeout_at(deadline, tokio::time::sleep(FIRST_PAUSE)).await.is_err() {
+        if timeout_at(deadline, tokio::time::sleep(FIRST_PAUSE))
+            .await
+            .is_err()
+        {
             break;
         }
     }

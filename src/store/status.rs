@@ -49,7 +49,8 @@ pub async fn daemons(conn: &mut PgConnection) -> Result<Vec<DaemonRow>, StoreErr
                 pid: row.pid,
                 version: row.version,
                 roles: row.roles,
-                mode: Mode::parse(&row.mode).ok_or_else(|| StoreError::Decode(format!("mode {}", row.mode)))?,
+                mode: Mode::parse(&row.mode)
+                    .ok_or_else(|| StoreError::Decode(format!("mode {}", row.mode)))?,
                 started_at: row.started_at,
                 silent_secs: row.silent_secs,
             })

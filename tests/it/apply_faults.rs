@@ -395,7 +395,9 @@ fn a_sender_of_ones_own_does_not_drop_the_shipped_ones_silently() {
     fs::write(dir.path().join("config/kith.toml"), mail).unwrap();
     let told = all(&checked(dir.path()).err().unwrap());
     assert!(
-        told.contains(".toml:") && told.contains("channel: kith.toml has no sender for sms, so `") && told.contains("channel = \"sms\""),
+        told.contains(".toml:")
+            && told.contains("channel: kith.toml has no sender for sms, so `")
+            && told.contains("channel = \"sms\""),
         "{told}"
     );
 }

@@ -215,9 +215,7 @@ impl Town {
         let rules = Rules::load(&mut conn).await.unwrap();
         let key = control::read(&mut conn).await.unwrap().token_key;
         let id = Uuid::now_v7();
-        let incarnation = daemon::register(&mut conn, id, &PROCESS)
-            .await
-            .unwrap();
+        let incarnation = daemon::register(&mut conn, id, &PROCESS).await.unwrap();
         drop(conn);
         let mut channels = Channels::default();
         channels.add(ChannelKind::Email, "mail", channel);

@@ -107,7 +107,10 @@ pub async fn advance(context: &Context, by: Span) -> Result<ExitCode> {
     if length <= TimeDelta::zero() || length > TimeDelta::days(730) {
         bail!("--advance: more than nothing and at most 730d");
     }
-    let options = context.server.join(context.settings.database.data_dir.clone()).await?;
+    let options = context
+        .server
+        .join(context.settings.database.data_dir.clone())
+        .await?;
     let pool = store::connect(options.database(DATABASE), 1)
         .await
         .context("no demo is up: `kith demo` starts one")?;

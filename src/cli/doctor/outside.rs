@@ -8,8 +8,8 @@ use hickory_resolver::proto::rr::RData;
 
 use crate::app::ways;
 use crate::channel::smtp::SmtpChannel;
-use crate::config::sender::EmailSender;
 use crate::config::Settings;
+use crate::config::sender::EmailSender;
 use crate::domain::sender_domain::{self, Said};
 use crate::engine::doctor::{Finding, Verdict};
 
@@ -18,7 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks all of it. What does not matter while nothing leaves the machine has to be right before anything does.
 pub async fn look(settings: &Settings, leaves: bool) -> Vec<Finding> {
-    let bad = if leaves { Verdict::Wrong } else { Verdict::BeforeLive };
+    let bad = if leaves {
+        Verdict::Wrong
+    } else {
+        Verdict::BeforeLive
+    };
     let mut findings = Vec::new();
     let mut domains = BTreeSet::new();
     for sender in &settings.senders {

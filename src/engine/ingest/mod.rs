@@ -182,7 +182,10 @@ pub async fn give_up_parked(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> 
     let mut conn = deps.pool.acquire().await?;
     let done = event::forget_parked_before(&mut conn, before).await?;
     if done > 0 {
-        tracing::warn!(events = done, "parked events were given up: nobody known was meant");
+        tracing::warn!(
+            events = done,
+            "parked events were given up: nobody known was meant"
+        );
     }
     Ok(Summary { done, more: false })
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::domain::zone;
 use crate::engine::access::{self, Visitor};
+use crate::engine::explain::Tongue;
 use crate::engine::status;
 use crate::store::control::{self, Control};
 use crate::web::error::HttpError;
@@ -150,6 +151,14 @@ impl Desk {
             said: self.said.as_deref(),
         };
         state.pages.show(page, self.language, &Page { head, view })
+    }
+
+    /// The language that the page tells stories in.
+    pub fn tongue(&self) -> Tongue {
+        match self.language {
+            Language::English => Tongue::English,
+            Language::Simplified | Language::Traditional => Tongue::Chinese,
+        }
     }
 
     /// An instant as the page writes it.

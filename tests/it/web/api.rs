@@ -122,13 +122,22 @@ async fn how_far_ahead_and_how_long_parked_is_as_configured() {
         { "id": "c", "type": "clicked", "message": Uuid::now_v7() },
     ]);
     let answers: Value = post(&site, &token, &sent).await.json().await.unwrap();
-    let statuses: Vec<_> = (0..3).map(|n| answers["answers"][n]["status"].as_str().unwrap()).collect();
+    let statuses: Vec<_> = (0..3)
+        .map(|n| answers["answers"][n]["status"].as_str().unwrap())
+        .collect();
     assert_eq!(statuses, ["accepted", "refused", "parked"]);
-    assert_eq!(answers["answers"][1]["reason"], "at: lies more than 5m in the future");
+    assert_eq!(
+        answers["answers"][1]["reason"],
+        "at: lies more than 5m in the future"
+    );
 
     let parked = "select count(*) from event_parked";
-    sweep::run_once(site.deps(), start() + TimeDelta::days(29)).await.unwrap();
+    sweep::run_once(site.deps(), start() + TimeDelta::days(29))
+        .await
+        .unwrap();
     assert_eq!(site.count(parked).await, 1);
-    sweep::run_once(site.deps(), start() + TimeDelta::days(31)).await.unwrap();
+    sweep::run_once(site.deps(), start() + TimeDelta::days(31))
+        .await
+        .unwrap();
     assert_eq!(site.count(parked).await, 0);
 }

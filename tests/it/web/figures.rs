@@ -15,7 +15,9 @@ async fn told(site: &Site) -> (String, String, String) {
     let mut conn = site.db.pool.acquire().await.unwrap();
     let settings = &site.deps().settings;
     let status = status::status(&mut conn, settings, start()).await.unwrap();
-    let found = doctor::examine(&mut conn, settings, start(), start()).await.unwrap();
+    let found = doctor::examine(&mut conn, settings, start(), start())
+        .await
+        .unwrap();
     let daemons = found.findings.into_iter().find(|f| f.area == "daemons").unwrap();
     let status = status.to_string();
     let mode = status.lines().find(|line| line.starts_with("mode")).unwrap();
@@ -29,27 +31,45 @@ async fn the_mode_is_that_of_the_daemons_that_run() {
     let (page, mode, daemons) = told(&site).await;
     assert!(page.contains("sandbox: nothing leaves this machine"), "{page}");
     assert_eq!(mode, "mode      sandbox");
-    assert!(daemons.starts_with("ok") && daemons.ends_with("mode sandbox"), "{daemons}");
+    assert!(
+        daemons.starts_with("ok") && daemons.ends_with("mode sandbox"),
+        "{daemons}"
+    );
 
     run("update daemon set mode = 'live'").await;
     let (page, mode, daemons) = told(&site).await;
     assert!(page.contains("mode-live") && !page.contains("nothing leaves this machine"));
-    assert_eq!(mode, "mode      live (the configuration of this command says sandbox)");
-    assert!(daemons.contains("mode live; the configuration of this command says sandbox"), "{daemons}");
+    assert_eq!(
+        mode,
+        "mode      live (the configuration of this command says sandbox)"
+    );
+    assert!(
+        daemons.contains("mode live; the configuration of this command says sandbox"),
+        "{daemons}"
+    );
 
     run("insert into daemon (id, host, pid, roles, version, mode, started_at, heartbeat_at)
          select gen_random_uuid(), 'other', 2, roles, version, 'rehearsal', started_at, clock_timestamp() from daemon")
     .await;
     let (page, mode, daemons) = told(&site).await;
-    assert!(page.contains("mode-mixed") && page.contains("the daemons&#x27; modes differ"), "{page}");
-    assert_eq!(mode, "mode      THEY DIFFER: 1 rehearsal, 1 live; stop the daemons that should not send");
+    assert!(
+        page.contains("mode-mixed") && page.contains("the daemons&#x27; modes differ"),
+        "{page}"
+    );
+    assert_eq!(
+        mode,
+        "mode      THEY DIFFER: 1 rehearsal, 1 live; stop the daemons that should not send"
+    );
     assert!(daemons.starts_with("WRONG"), "{daemons}");
 
     // One that has not been heard of for too long says nothing any more.
     run("update daemon set heartbeat_at = heartbeat_at - interval '1 hour'").await;
     let (page, mode, daemons) = told(&site).await;
     assert!(page.contains("no daemon runs"), "{page}");
-    assert_eq!(mode, "mode      none: no daemon runs; started with this configuration it would be sandbox");
+    assert_eq!(
+        mode,
+        "mode      none: no daemon runs; started with this configuration it would be sandbox"
+    );
     assert!(daemons.starts_with("WRONG"), "{daemons}");
 }
 
@@ -83,7 +103,10 @@ async fn figures_are_there_from_the_start_and_follow_the_database() {
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
     }
-    for name in ["kith_attempts_total{channel=\"sms\",outcome=\"uncertain\"}", "kith_events_total{type=\"quote\"}"] {
+    for name in [
+        "kith_attempts_total{channel=\"sms\",outcome=\"uncertain\"}",
+        "kith_events_total{type=\"quote\"}",
+    ] {
         assert!(text.contains(name), "{name} is missing in\n{text}");
     }
 
