@@ -26,6 +26,7 @@ create table daemon (
     pid          integer not null,
     roles        text[] not null,
     version      text not null,
+    mode         text not null check (mode in ('sandbox', 'rehearsal', 'live')),
     started_at   timestamptz not null,            -- lease time: the database's clock
     heartbeat_at timestamptz not null,
     ended_at     timestamptz

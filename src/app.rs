@@ -17,6 +17,7 @@ use crate::engine::journal::Journal;
 use crate::engine::links::LinkDesk;
 use crate::engine::rules::Rules;
 use crate::engine::{Channels, Deps, Parts};
+use crate::store::daemon::Process;
 use crate::store::{control, daemon, partition};
 
 use self::ways::Sandbox;
@@ -37,7 +38,7 @@ pub struct Options {
     pub ids: IdSource,
     /// Where the journal is kept; `None` keeps none.
     pub journal: Option<PathBuf>,
-    /// What this incarnation does: `all`, `worker`, `web`.
+    /// What this incarnation does: `all`, or `worker` (it sends and serves nothing).
     pub roles: Vec<String>,
 }
 
@@ -57,9 +58,14 @@ pub async fn build(pool: PgPool, settings: Settings, options: Options) -> Result
     let host = nix::unistd::gethostname()
         .map(|h| h.to_string_lossy().into_owned())
         .unwrap_or_default();
-    let pid = i32::try_from(std::process::id()).unwrap_or(0);
-    let version = env!("CARGO_PKG_VERSION");
-    let incarnation = daemon::register(&mut conn, id, &host, pid, &options.roles, version).await?;
+    let process = Process {
+        host: &host,
+        pid: i32::try_from(std::process::id()).unwrap_or(0),
+        roles: &options.roles,
+        version: env!("CARGO_PKG_VERSION"),
+        mode: settings.delivery.mode,
+    };
+    let incarnation = daemon::register(&mut conn, id, &process).await?;
     drop(conn);
     let sandbox = match settings.delivery.mode {
         Mode::Sandbox => Some(Sandbox::start(pool.clone(), options.clock.clone()).await?),

@@ -14,6 +14,7 @@ use crate::config::{Problem, shipped};
 use crate::domain::id::IdSource;
 use crate::engine::apply::write::MOST_LEFT;
 use crate::engine::apply::{self, Checked, Refused};
+use crate::sample;
 
 /// Check config/ and templates/ and put them in force
 #[derive(Debug, Args)]
@@ -106,7 +107,7 @@ fn check(context: &Context) -> Result<Result<Checked, Vec<Problem>>> {
     Ok(apply::check(Path::new(&config), Path::new(&templates)))
 }
 
-/// Puts the files of a context in force without a word, for the demo.
+/// Puts the files of a context in force without a word, with the costs of the sample company, for the demo.
 pub async fn put_in_force(
     context: &Context,
     pool: &PgPool,
@@ -122,6 +123,7 @@ pub async fn put_in_force(
         }
     };
     let mut conn = pool.acquire().await?;
+    let checked = checked.with_retention(sample::state_costs)?;
     apply::apply(&mut conn, &checked, &[], actor, now, ids).await?;
     Ok(())
 }

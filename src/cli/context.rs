@@ -10,6 +10,7 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 use super::Files;
+use super::own_server::OwnServer;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::id::IdSource;
@@ -19,7 +20,7 @@ use crate::engine::journal::Journal;
 use crate::engine::links::LinkDesk;
 use crate::engine::rules::{NoRules, Rules};
 use crate::engine::{Channels, Deps, Parts};
-use crate::postgres::{self, Embedded, EmbeddedOptions};
+use crate::postgres;
 use crate::store::queue::Incarnation;
 use crate::store::{self, control};
 
@@ -44,6 +45,8 @@ pub struct Context {
     pub templates_dir: Option<PathBuf>,
     /// Ids of what this process makes.
     pub ids: Arc<IdSource>,
+    /// The embedded Postgres, where this process uses it.
+    pub server: OwnServer,
 }
 
 impl Context {
@@ -56,6 +59,7 @@ impl Context {
             config_dir,
             templates_dir: files.templates.clone().or_else(|| present("templates")),
             ids: Arc::new(IdSource::Random),
+            server: OwnServer::default(),
         })
     }
 
@@ -73,14 +77,9 @@ impl Context {
         let (options, embedded): (PgConnectOptions, _) = if let Some(url) = &database.url {
             let parsed = url.resolve()?.parse();
             let options = parsed.map_err(|error| Refused(format!("the address of the database: {error}")))?;
-            (options, None)
+            (options, false)
         } else {
-            let embedded = postgres::start(EmbeddedOptions {
-                data_dir: database.data_dir.clone(),
-                settings: Vec::new(),
-            })
-            .await?;
-            (embedded.connect_options(), Some(embedded))
+            (self.server.join(database.data_dir.clone()).await?, true)
         };
         let pool = store::connect(options, database.max_connections)
             .await
@@ -89,13 +88,14 @@ impl Context {
             pool,
             settings: (*self.settings).clone(),
             embedded,
+            server: self.server.clone(),
         })
     }
 
     /// Opens the database with this program's schema in it: an embedded one is migrated, another is only checked.
     pub async fn open(&self) -> Result<Opened> {
         let opened = self.reach().await?;
-        if opened.embedded.is_some() {
+        if opened.embedded {
             store::migrate(&opened.pool).await?;
         } else {
             store::check_schema(&opened.pool).await?;
@@ -115,8 +115,9 @@ pub struct Opened {
     pub pool: PgPool,
     /// The configuration of this process.
     pub settings: Settings,
-    /// The embedded server, where no database is configured.
-    pub embedded: Option<Embedded>,
+    /// It is the embedded one: none is configured.
+    pub embedded: bool,
+    server: OwnServer,
 }
 
 impl Opened {
@@ -170,10 +171,7 @@ impl Opened {
     /// Closes the connections, and the embedded server unless others use it.
     pub async fn close(self) -> Result<()> {
         self.pool.close().await;
-        if let Some(embedded) = self.embedded {
-            embedded.stop().await?;
-        }
-        Ok(())
+        self.server.leave().await
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{Context, person};
-use crate::engine::explain;
+use crate::engine::explain::{self, Tongue};
 
 /// Tell one person's story: what happened, what was decided and why, and what comes next
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ pub async fn run(args: ExplainArgs, context: &Context) -> Result<ExitCode> {
     let now = opened.now().await?;
     let mut conn = opened.pool.acquire().await?;
     let contact = person::find(&mut conn, context, &args.contact).await?;
-    let story = explain::story(&mut conn, contact, now).await?;
+    let story = explain::story(&mut conn, contact, Tongue::English, now).await?;
     drop(conn);
     if args.json {
         println!("{}", serde_json::to_string_pretty(&story)?);

@@ -39,9 +39,9 @@ pub struct ImportArgs {
     pub kind: KindArg,
     /// The CSV file, UTF-8 with or without byte order mark
     pub file: PathBuf,
-    /// Where the records come from; external ids are unique per source
-    #[arg(long, value_name = "NAME", default_value = "csv")]
-    pub source: String,
+    /// Where the records come from; external ids are unique per source [default: import.source in kith.toml]
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
     /// Count new, changed, same and refused; write nothing but the file of refused rows
     #[arg(long)]
     pub dry_run: bool,
@@ -90,15 +90,22 @@ pub async fn run(args: ImportArgs, context: &Context) -> Result<ExitCode> {
         birthdays: BirthdayRules::default(),
         address_key: AddressKey::new(&control.address_key),
     };
-    let code = import_file(args, &deps, now).await?;
+    let source = args.source.clone();
+    let source = source.unwrap_or_else(|| context.settings.import.source.clone());
+    let code = import_file(args, source, &deps, now).await?;
     opened.close().await?;
     Ok(code)
 }
 
 /// Imports the file, shows how far it is, and says how it went.
-async fn import_file(args: ImportArgs, deps: &ImportDeps, now: DateTime<Utc>) -> Result<ExitCode> {
-    if args.source.is_empty() || args.source.chars().count() > 100 || args.source.contains(char::is_control) {
-        eprintln!("--source: a name of 1 to 100 characters");
+async fn import_file(
+    args: ImportArgs,
+    source: String,
+    deps: &ImportDeps,
+    now: DateTime<Utc>,
+) -> Result<ExitCode> {
+    if source.is_empty() || source.chars().count() > 100 || source.contains(char::is_control) {
+        eprintln!("--source, or import.source in kith.toml: a name of 1 to 100 characters");
         return Ok(ExitCode::from(WRONG_USE));
     }
     let file = args.file.display().to_string();
@@ -110,7 +117,7 @@ async fn import_file(args: ImportArgs, deps: &ImportDeps, now: DateTime<Utc>) ->
     let order = ImportOrder {
         kind,
         path: args.file,
-        source: args.source,
+        source,
         dry_run: args.dry_run,
     };
     let bar = bar();

@@ -15,6 +15,7 @@ mod log;
 mod migrate;
 pub mod output;
 mod own_database;
+mod own_server;
 mod person;
 mod plan;
 mod preview;
@@ -35,8 +36,9 @@ mod version;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::ConfigError;
 pub use context::{Context, Opened, Refused};
@@ -130,7 +132,26 @@ fn start(cli: Cli) -> Result<ExitCode> {
         .enable_all()
         .build()
         .context("the runtime does not start")?
-        .block_on(dispatch(cli.command, &context))
+        .block_on(conclude(cli.command, &context))
+}
+
+/// Does what a command says and leaves the embedded Postgres, also where the command failed or was interrupted.
+async fn conclude(command: Command, context: &Context) -> Result<ExitCode> {
+    let done = if matches!(command, Command::Run(_) | Command::Demo(_)) {
+        // These end in order on a signal.
+        dispatch(command, context).await
+    } else {
+        let stop = CancellationToken::new();
+        tokio::spawn(run::until_signal(stop.clone()));
+        tokio::select! {
+            done = dispatch(command, context) => done,
+            () = stop.cancelled() => Err(anyhow!("interrupted")),
+        }
+    };
+    let left = context.server.leave().await;
+    let code = done?;
+    left?;
+    Ok(code)
 }
 
 async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {

@@ -26,6 +26,8 @@ pub struct Table {
     pub columns: Vec<&'static str>,
     /// As many cells as columns.
     pub rows: Vec<Vec<String>>,
+    /// What a reader has to know beside it, each a line below; for people only.
+    pub notes: Vec<String>,
 }
 
 impl Table {
@@ -35,6 +37,7 @@ impl Table {
             title: title.into(),
             columns: columns.to_vec(),
             rows: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -84,10 +87,11 @@ pub fn text(format: Format, tables: &[Table], value: &impl Serialize) -> Result<
             let parts: Vec<String> = tables
                 .iter()
                 .map(|table| {
+                    let notes: String = table.notes.iter().map(|note| format!("{note}\n")).collect();
                     if table.rows.is_empty() {
                         format!("{}: none\n", table.title)
                     } else {
-                        format!("{}\n{}\n", table.title, table.drawn())
+                        format!("{}\n{}\n{notes}", table.title, table.drawn())
                     }
                 })
                 .collect();

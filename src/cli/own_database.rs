@@ -4,7 +4,7 @@ use anyhow::Result;
 use sqlx::postgres::PgConnectOptions;
 
 use super::Context;
-use crate::postgres::{self, Embedded, EmbeddedOptions};
+use super::own_server::OwnServer;
 use crate::store::{self, admin};
 
 /// The database, empty and without a schema when it is made.
@@ -13,18 +13,14 @@ pub struct OwnDatabase {
     /// How to reach it.
     pub options: PgConnectOptions,
     name: String,
-    embedded: Embedded,
+    server: OwnServer,
 }
 
 impl OwnDatabase {
     /// Makes it anew. `None` = somebody works in the one of that name.
     pub async fn make(context: &Context, name: &str) -> Result<Option<Self>> {
-        let embedded = postgres::start(EmbeddedOptions {
-            data_dir: context.settings.database.data_dir.clone(),
-            settings: Vec::new(),
-        })
-        .await?;
-        let options = embedded.connect_options();
+        let server = context.server.clone();
+        let options = server.join(context.settings.database.data_dir.clone()).await?;
         let maintenance = store::connect(options.clone().database("postgres"), 1).await?;
         let mut conn = maintenance.acquire().await?;
         let in_use = admin::in_use(&mut conn, name).await?;
@@ -34,13 +30,13 @@ impl OwnDatabase {
         drop(conn);
         maintenance.close().await;
         if in_use {
-            embedded.stop().await?;
+            server.leave().await?;
             return Ok(None);
         }
         Ok(Some(Self {
             options: options.database(name),
             name: name.to_owned(),
-            embedded,
+            server,
         }))
     }
 
@@ -56,6 +52,6 @@ impl OwnDatabase {
 
     /// Leaves it as it is.
     pub async fn leave(self) -> Result<()> {
-        Ok(self.embedded.stop().await?)
+        self.server.leave().await
     }
 }

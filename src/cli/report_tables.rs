@@ -62,6 +62,7 @@ pub fn pyramid(found: &Pyramid) -> Vec<Table> {
         row[1] = grouped(n as i128);
         tiers.rows.push(row);
     }
+    tiers.notes = unstated(found);
     let mut movement = Table::new("Moved since the base period", &["before", "now", "#accounts"]);
     movement.rows = found
         .movement
@@ -75,6 +76,30 @@ pub fn pyramid(found: &Pyramid) -> Vec<Table> {
         movers("Who went up", &found.up),
         movers("Who went down", &found.down),
     ]
+}
+
+/// Which settings would fill what is empty.
+fn unstated(found: &Pyramid) -> Vec<String> {
+    let mut notes = Vec::new();
+    let tiers = found.period.tiers.iter();
+    let unknown: Vec<&str> = tiers
+        .filter(|row| row.customers > 0 && row.return_on_spent.is_none())
+        .filter_map(|row| row.tier.map(|tier| tier.as_str()))
+        .collect();
+    if !unknown.is_empty() {
+        notes.push(format!(
+            "Return on spent is empty for {}: state spent_per_customer under each tier in config/retention.toml.",
+            unknown.join(", ")
+        ));
+    }
+    if found.period.unallocated_cost.is_zero() {
+        notes.push(
+            "No cost outside the tiers is stated (pyramid.unallocated_cost in config/retention.toml), so the profit of all \
+             is that of the tiers together."
+                .to_owned(),
+        );
+    }
+    notes
 }
 
 fn tier_row(name: &str, row: &PyramidRow) -> Vec<String> {

@@ -40,7 +40,7 @@ pub async fn run(args: RestoreArgs, context: &Context) -> Result<ExitCode> {
     let now = opened.now().await?;
     let mut conn = opened.pool.acquire().await?;
     let found = status::status(&mut conn, &context.settings, now).await?;
-    if found.alive > 0 {
+    if found.running.alive > 0 {
         return refused("a daemon works on this database: stop it first");
     }
     let restored = backup::restore(&mut conn, &args.file, args.force, &actor(), now).await?;

@@ -34,6 +34,7 @@ pub struct RunArgs {
 
 /// Runs until a signal.
 pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
+    let counts = super::trace::metrics()?;
     let opened = context.open().await?;
     let journal = context.state_dir()?.join("journal.jsonl");
     let mode = opened.settings.delivery.mode;
@@ -46,7 +47,7 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
             clock,
             ids: IdSource::Random,
             journal: Some(journal),
-            roles: vec!["all".to_owned()],
+            roles: vec![if args.no_web { "worker" } else { "all" }.to_owned()],
         },
     )
     .await?;
@@ -55,7 +56,7 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
     let mut servers = Vec::new();
     if !args.no_web {
         let listen = &opened.settings.listen;
-        let pages = web::WebState::new(app.deps.clone(), Some(super::trace::metrics()?));
+        let pages = web::WebState::new(app.deps.clone(), Some(counts));
         let public = TcpListener::bind(listen.public)
             .await
             .with_context(|| format!("listening on {}", listen.public))?;

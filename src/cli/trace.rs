@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::runtime::{Log, LogFormat};
+use crate::engine::meters;
 
 /// A filter of one run, over the configured one.
 const FILTER: &str = "KITH_LOG";
@@ -34,9 +35,11 @@ pub fn start(log: &Log, daemon: bool) -> Result<()> {
     started.map_err(|error| anyhow!("the log does not start: {error}"))
 }
 
-/// Starts to count, for `/metrics`. Once in a process.
+/// Starts to count, for `/metrics`. Once in a process, before anything is counted.
 pub fn metrics() -> Result<PrometheusHandle> {
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .install_recorder()
-        .context("the metrics do not start")
+        .context("the metrics do not start")?;
+    meters::begin();
+    Ok(handle)
 }

@@ -14,7 +14,7 @@ pub struct Delivery {
 }
 
 /// Where messages really go.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// Into the built-in sandbox; nothing leaves the machine.
@@ -27,6 +27,14 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sandbox, Self::Rehearsal, Self::Live];
+
+    /// The mode of that text form.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == text)
+    }
+
     /// Text form, as in files and on pages.
     pub fn as_str(self) -> &'static str {
         match self {

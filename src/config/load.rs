@@ -103,19 +103,47 @@ fn layers(file: Option<(&str, &str)>, environment: &Variables) -> Result<Source,
                     }
                 }
             }
-            _ => source.lay_over(&place, &assignment(&path, value))?,
+            _ => {
+                let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+                let line = match source.list_of_tables(&keys) {
+                    None => assignment(&path, value),
+                    Some(of_tables) => list_assignment(&path, value, of_tables)
+                        .map_err(|why| Problem::of_file(&place, why).of_field(path.join(".")))?,
+                };
+                source.lay_over(&place, &line)?;
+            }
         }
     }
     Ok(source)
 }
 
+/// One TOML line for a list: as TOML writes one, or texts with commas in between.
+fn list_assignment(path: &[String], value: &str, of_tables: bool) -> Result<String, String> {
+    let value = value.trim();
+    if value.starts_with('[') {
+        let line = assignment(path, value);
+        return if line.ends_with(value) {
+            Ok(line)
+        } else {
+            Err("begins like a TOML list but is none".to_owned())
+        };
+    }
+    if of_tables {
+        return Err("a list of tables: write it as TOML does, [{ .. }, { .. }]".to_owned());
+    }
+    let members = value
+        .split(',')
+        .map(str::trim)
+        .filter(|member| !member.is_empty());
+    let list = members
+        .map(|member| toml::Value::String(member.to_owned()))
+        .collect();
+    Ok(format!("{} = {}", dotted(path), toml::Value::Array(list)))
+}
+
 /// One TOML line. A value that reads as a TOML value is one; anything else is text.
 fn assignment(path: &[String], value: &str) -> String {
-    let key = path
-        .iter()
-        .map(|part| format!("{part:?}"))
-        .collect::<Vec<_>>()
-        .join(".");
+    let key = dotted(path);
     let typed = format!("{key} = {value}");
     let is_value = !value.contains('\n') && toml::de::DeTable::parse(&typed).is_ok();
     if is_value {
@@ -123,6 +151,11 @@ fn assignment(path: &[String], value: &str) -> String {
     } else {
         format!("{key} = {}", toml::Value::String(value.to_owned()))
     }
+}
+
+fn dotted(path: &[String]) -> String {
+    let quoted: Vec<String> = path.iter().map(|part| format!("{part:?}")).collect();
+    quoted.join(".")
 }
 
 #[cfg(test)]
@@ -205,6 +238,46 @@ mod tests {
                 .name,
             "A \"b\" = ["
         );
+    }
+
+    #[test]
+    fn a_list_may_be_written_with_commas() {
+        for (text, list) in [
+            ("me@a.example", &["me@a.example"][..]),
+            (
+                "me@a.example, +4915100000000 ,@b.example,",
+                &["me@a.example", "+4915100000000", "@b.example"],
+            ),
+            ("+4915100000000", &["+4915100000000"]),
+            ("[\"me@a.example\"]", &["me@a.example"]),
+            ("", &[]),
+        ] {
+            let settings = with(&[("KITH_DELIVERY__ALLOW_LIST", text)]).unwrap();
+            assert_eq!(settings.delivery.allow_list, list, "{text}");
+        }
+        for (name, text, why) in [
+            (
+                "KITH_DELIVERY__ALLOW_LIST",
+                "[me@a.example]",
+                "begins like a TOML list but is none",
+            ),
+            (
+                "KITH_GATE__CAPS__CARE__CONTACT",
+                "2 a day",
+                "a list of tables: write it as TOML does",
+            ),
+        ] {
+            let error = with(&[(name, text)]).unwrap_err().to_string();
+            let field = name
+                .strip_prefix("KITH_")
+                .unwrap()
+                .to_lowercase()
+                .replace("__", ".");
+            let start = format!("environment variable {name}: {field}: {why}");
+            assert!(error.starts_with(&start), "{error}");
+        }
+        let caps = with(&[("KITH_GATE__CAPS__CARE__CONTACT", "[{ n = 2, per = \"1d\" }]")]).unwrap();
+        assert_eq!(caps.gate.caps.care.contact.len(), 1);
     }
 
     #[test]

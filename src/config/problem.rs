@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// One fault of a configuration or template file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// The file as it was named, or the environment variable.
     pub file: String,
@@ -30,6 +30,29 @@ impl Problem {
             reason: reason.into(),
             suggestion: None,
         }
+    }
+
+    /// A fault at a line and column, both from 1.
+    pub fn at(file: impl Into<String>, (line, column): (usize, usize), reason: impl Into<String>) -> Self {
+        Self {
+            line,
+            column,
+            ..Self::of_file(file, reason)
+        }
+    }
+
+    /// The same with the known word that was probably meant, if one is near.
+    #[must_use]
+    pub fn suggest_near<'a>(self, word: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let meant = nearest(word, known);
+        self.suggest(meant)
+    }
+
+    /// The same with the field that is to blame.
+    #[must_use]
+    pub fn of_field(mut self, field: String) -> Self {
+        self.field = field;
+        self
     }
 
     /// The same with what was probably meant.

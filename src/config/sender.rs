@@ -88,6 +88,18 @@ pub enum Tls {
     None,
 }
 
+impl Tls {
+    /// For people.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Starttls => "encrypted by STARTTLS",
+            Self::Implicit => "encrypted by TLS from the first byte",
+            Self::Opportunistic => "encrypted where the server offers STARTTLS, else in the clear",
+            Self::None => "in the clear, without TLS",
+        }
+    }
+}
+
 /// An SMS account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SmsProvider {

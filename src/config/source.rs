@@ -98,6 +98,18 @@ impl Source {
         T::deserialize(ValueDeserializer::from(part)).map_err(|error| self.problem(&error))
     }
 
+    /// What stands under a path, where it is a list: whether its members are tables.
+    pub fn list_of_tables(&self, path: &[&str]) -> Option<bool> {
+        let table = self.table();
+        let (first, rest) = path.split_first()?;
+        let mut value = table.get(*first)?;
+        for key in rest {
+            (_, value) = child(value.get_ref(), key)?;
+        }
+        let list = value.get_ref().as_array()?;
+        Some(list.iter().any(|member| member.get_ref().as_table().is_some()))
+    }
+
     /// A fault at the field of that path (keys and list positions); where it is absent, at what encloses it.
     pub fn problem_at(&self, path: &[&str], reason: impl Into<String>) -> Problem {
         self.place(self.span_of(path), path.join("."), reason.into())

@@ -85,13 +85,8 @@ async fn keep(deps: Arc<Deps>, may_claim: Arc<AtomicBool>) {
 async fn beat(deps: &Deps) -> Result<bool> {
     let mut conn = deps.pool.acquire().await?;
     let Some(database) = daemon::heartbeat(&mut conn, deps.incarnation()).await? else {
-        let host = nix::unistd::gethostname()
-            .map(|h| h.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let pid = i32::try_from(std::process::id()).unwrap_or(0);
         let id = deps.ids.next(deps.clock.now());
-        let roles = ["all".to_owned()];
-        let new = daemon::register(&mut conn, id, &host, pid, &roles, env!("CARGO_PKG_VERSION")).await?;
+        let new = daemon::register_again(&mut conn, deps.incarnation(), id).await?;
         deps.reincarnate(new);
         tracing::warn!("this daemon had been declared dead; it goes on as a new incarnation");
         return Ok(true);

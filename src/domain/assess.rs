@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Source};
 use super::factor::{Factor, Setting};
 use super::fold::{end_of, fold, start_of};
 use super::grade::{Grade, Situation};
@@ -48,16 +48,15 @@ pub struct Assessment {
 impl Assessment {
     /// The reasons in one line: who asserts the grade, or the factors with their values; then what costs the next one.
     pub fn reason(&self) -> String {
-        let standing = self.factors.assertion.as_ref().filter(|_| self.asserted);
-        let text = match standing {
-            Some(assertion) => format!("asserted by {}", assertion.source),
+        let text = match self.asserted_by() {
+            Some(source) => format!("asserted by {source}"),
             None if self.grade.is_none() => "no factor recorded".to_owned(),
             None => {
-                let decides = |f: &Factor| f.is_flag() || f.is_level() || *f == Factor::ExpectedClose;
-                let said = self.factors.iter().filter(|(f, _)| decides(f));
-                said.map(|(f, known)| format!("{f} {}", known.setting))
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                let said: Vec<String> = self
+                    .decisive()
+                    .map(|(f, setting)| format!("{f} {setting}"))
+                    .collect();
+                said.join(", ")
             }
         };
         match self.grade.and_then(Grade::next_better) {
@@ -67,6 +66,19 @@ impl Assessment {
             }
             _ => text,
         }
+    }
+
+    /// The known factors that decide a grade.
+    pub fn decisive(&self) -> impl Iterator<Item = (Factor, &Setting)> {
+        let decides = |f: Factor| f.is_flag() || f.is_level() || f == Factor::ExpectedClose;
+        let known = self.factors.iter().filter(move |(f, _)| decides(*f));
+        known.map(|(factor, known)| (factor, &known.setting))
+    }
+
+    /// Who states the grade, where a statement stands.
+    pub fn asserted_by(&self) -> Option<&Source> {
+        let standing = self.factors.assertion.as_ref().filter(|_| self.asserted);
+        standing.map(|assertion| &assertion.source)
     }
 }
 

@@ -52,6 +52,19 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them, the first in priority first.
+    pub const ALL: [Self; 4] = [Self::Transactional, Self::Alert, Self::Care, Self::Marketing];
+
+    /// Text form, as in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transactional => "transactional",
+            Self::Alert => "alert",
+            Self::Care => "care",
+            Self::Marketing => "marketing",
+        }
+    }
+
     /// The number kept in the queue.
     pub fn number(self) -> i16 {
         self as i16
@@ -98,6 +111,9 @@ pub enum ChannelKind {
 }
 
 impl ChannelKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Email, Self::Sms, Self::Task];
+
     /// Text form, as in tables and files.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -105,6 +121,12 @@ impl ChannelKind {
             Self::Sms => "sms",
             Self::Task => "task",
         }
+    }
+}
+
+impl std::fmt::Display for ChannelKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

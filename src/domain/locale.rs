@@ -1,8 +1,10 @@
-//! Languages of people and templates.
+//! Languages of people and templates: tags, and which language of a text a person gets: the exact tag, else the same
+//! language in the same script, else the default. A reader of Traditional Chinese never gets Simplified, nor the other way
+//! round, not even as a default.
 
 use std::fmt;
 
-use icu_locale::{LanguageIdentifier, Locale, LocaleCanonicalizer, LocaleExpander};
+use icu_locale::{LanguageIdentifier, Locale, LocaleCanonicalizer, LocaleExpander, subtags};
 
 use super::text::{Malformed, text_form};
 
@@ -18,45 +20,13 @@ impl LocaleTag {
                 "{text:?} is not a language tag such as en, pt-BR or zh-Hant"
             ))
         };
-        let mut locale: Locale = text.trim().replace('_', "-").parse().map_err(|_| refused())?;
+        let mut locale = read(text).ok_or_else(refused)?;
         LocaleCanonicalizer::new_common().canonicalize(&mut locale);
         let tag = locale.id;
         if tag.language.is_unknown() {
             return Err(refused());
         }
         Ok(Self(tag))
-    }
-
-    /// The language alone, such as `zh`.
-    pub fn language(&self) -> &str {
-        self.0.language.as_str()
-    }
-
-    /// Language and script with the likely script filled in: `zh-TW` is written in Hant, `zh` in Hans.
-    fn written(&self) -> (icu_locale::subtags::Language, Option<icu_locale::subtags::Script>) {
-        let mut full = self.0.clone();
-        LocaleExpander::new_extended().maximize(&mut full);
-        (full.language, full.script)
-    }
-
-    /// The available tag that serves this one best: the same tag, else one of the same language in the same script
-    /// (the one without a region first), else the default. A language in another script than asked for never serves:
-    /// a reader of Traditional Chinese is not sent Simplified, not even as the default.
-    pub fn fallback<'a>(&self, available: &'a [LocaleTag], default: &LocaleTag) -> Option<&'a LocaleTag> {
-        if let Some(same) = available.iter().find(|tag| *tag == self) {
-            return Some(same);
-        }
-        let wanted = self.written();
-        let readable = |tag: &&LocaleTag| tag.written() == wanted;
-        available
-            .iter()
-            .filter(readable)
-            .min_by_key(|tag| tag.0.region.is_some())
-            .or_else(|| {
-                available
-                    .iter()
-                    .find(|tag| *tag == default && tag.written().0 != wanted.0)
-            })
     }
 }
 
@@ -68,24 +38,79 @@ impl fmt::Display for LocaleTag {
 
 text_form!(LocaleTag);
 
+/// The best of `available` for a person who reads `wanted`, or none when nothing fits.
+pub fn choose<'a>(
+    wanted: &str,
+    default: &str,
+    available: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
+    nearest(wanted, available.clone()).or_else(|| {
+        // The default is for those who read another language; another script of one's own is not that.
+        let allowed = match (writing(wanted), writing(default)) {
+            (Some(own), Some(other)) => own.language != other.language || own == other,
+            _ => true,
+        };
+        allowed.then(|| nearest(default, available)).flatten()
+    })
+}
+
+/// The exact tag, else the same language in the same script, one without a region first.
+pub fn nearest<'a>(wanted: &str, available: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let exact = read(wanted)?;
+    let own = writing(wanted)?;
+    let mut same: Option<(bool, &str)> = None;
+    for tag in available {
+        let Some(candidate) = read(tag) else { continue };
+        if candidate.id == exact.id {
+            return Some(tag);
+        }
+        let regional = candidate.id.region.is_some();
+        if writing(tag).as_ref() == Some(&own) && same.is_none_or(|(held, _)| held && !regional) {
+            same = Some((regional, tag));
+        }
+    }
+    same.map(|(_, tag)| tag)
+}
+
+/// Whether two tags name one language in one script.
+#[must_use]
+pub fn same_writing(one: &str, other: &str) -> bool {
+    matches!((writing(one), writing(other)), (Some(one), Some(other)) if one == other)
+}
+
+/// Whether a tag can be read at all.
+#[must_use]
+pub fn is_tag(tag: &str) -> bool {
+    read(tag).is_some_and(|locale| !locale.id.language.is_unknown())
+}
+
+/// A tag as ICU takes it; `zh_CN` counts as `zh-CN`. `None` when it cannot be read.
+pub fn read(tag: &str) -> Option<Locale> {
+    tag.trim().replace('_', "-").parse().ok()
+}
+
+#[derive(PartialEq, Eq)]
+struct Writing {
+    language: subtags::Language,
+    script: Option<subtags::Script>,
+}
+
+/// Language and script, the likely script where the tag names none: `zh-TW` is written in Traditional.
+fn writing(tag: &str) -> Option<Writing> {
+    let mut locale = read(tag)?;
+    LocaleExpander::new_extended().maximize(&mut locale.id);
+    Some(Writing {
+        language: locale.id.language,
+        script: locale.id.script,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn tags(text: &str) -> Vec<LocaleTag> {
-        text.split_whitespace()
-            .map(|tag| LocaleTag::parse(tag).unwrap())
-            .collect()
-    }
-
-    fn choose(wanted: &str, available: &str, default: &str) -> Option<String> {
-        let default = LocaleTag::parse(default).unwrap();
-        LocaleTag::parse(wanted)
-            .unwrap()
-            .fallback(&tags(available), &default)
-            .map(LocaleTag::to_string)
-    }
+    const SHIPPED: [&str; 2] = ["en", "zh-Hans"];
 
     #[test]
     fn canonical_forms() {
@@ -104,25 +129,33 @@ mod tests {
     }
 
     #[test]
-    fn exact_then_script_then_default() {
-        let some = |tag: &str| Some(tag.to_owned());
-        assert_eq!(choose("zh-TW", "en zh-CN zh-TW", "en"), some("zh-TW"));
-        assert_eq!(choose("zh-HK", "en zh-CN zh-TW", "en"), some("zh-TW"));
-        assert_eq!(choose("zh-TW", "en zh-CN zh-Hant", "en"), some("zh-Hant"));
-        assert_eq!(choose("zh-SG", "en zh-TW zh-CN", "en"), some("zh-CN"));
-        assert_eq!(choose("zh", "en zh-TW zh-CN", "en"), some("zh-CN"));
-        assert_eq!(choose("en-AU", "en-US en zh-CN", "zh-CN"), some("en"));
-        assert_eq!(choose("en-AU", "de en-GB en-US", "de"), some("en-GB"));
-        assert_eq!(choose("fr", "en zh-CN", "zh-CN"), some("zh-CN"));
+    fn regions_fall_back_to_language_and_script() {
+        assert_eq!(choose("en-GB", "en", SHIPPED), Some("en"));
+        assert_eq!(choose("zh-CN", "en", SHIPPED), Some("zh-Hans"));
+        assert_eq!(choose("zh", "en", SHIPPED), Some("zh-Hans"));
+        assert_eq!(choose("zh_SG", "en", SHIPPED), Some("zh-Hans"));
+        assert_eq!(choose("en-GB", "en", ["en", "en-GB"]), Some("en-GB"));
+        assert_eq!(choose("en-AU", "zh-Hans", ["en-GB", "zh-Hans"]), Some("en-GB"));
+        assert_eq!(choose("en-AU", "zh-Hans", ["en-GB", "en"]), Some("en"));
     }
 
     #[test]
     fn traditional_never_gets_simplified() {
-        assert_eq!(choose("zh-TW", "en zh-CN", "en"), Some("en".to_owned()));
-        assert_eq!(choose("zh-TW", "en zh-CN", "zh-CN"), None);
-        assert_eq!(choose("zh-CN", "zh-TW", "zh-TW"), None);
-        assert_eq!(choose("sr-Latn", "sr", "sr"), None);
-        assert_eq!(choose("fr", "en", "de"), None);
+        for tag in ["zh-TW", "zh-Hant", "zh-HK", "zh-Hant-MO"] {
+            assert_eq!(choose(tag, "en", SHIPPED), Some("en"), "{tag}");
+            assert_eq!(choose(tag, "zh-Hans", SHIPPED), None, "{tag}");
+            assert_eq!(choose(tag, "en", ["en", "zh-Hant"]), Some("zh-Hant"), "{tag}");
+        }
+        assert_eq!(choose("zh-CN", "zh-Hant", ["zh-Hant"]), None);
+    }
+
+    #[test]
+    fn others_and_the_unreadable_get_the_default() {
+        assert_eq!(choose("fr", "en", SHIPPED), Some("en"));
+        assert_eq!(choose("", "en", SHIPPED), Some("en"));
+        assert_eq!(choose("not a tag", "zh-CN", SHIPPED), Some("zh-Hans"));
+        assert_eq!(choose("fr", "de", SHIPPED), None);
+        assert_eq!(choose("sr-Latn", "sr", ["sr"]), None);
     }
 
     proptest! {

@@ -21,7 +21,7 @@ use crate::domain::phone::PhoneNumber;
 use crate::domain::zone::local_date;
 use crate::render::context::RenderContext;
 use crate::render::links::Untracked;
-use crate::render::message::{Medium, Rendered, RenderedEmail, RenderedSms, Wanted, render};
+use crate::render::message::{Rendered, RenderedEmail, RenderedSms, Wanted, render};
 use crate::render::mime::{Envelope, build_email};
 use crate::render::preview::{Preview, preview as render_preview};
 use crate::store::{contact, control, facts, lead, suppression};
@@ -95,7 +95,7 @@ pub async fn send_test(
         &deps.rules().registry,
         Wanted {
             template,
-            medium: to.medium(),
+            channel: to.channel(),
             locale: &written.locale,
             default_locale: &deps.settings.company.default_locale,
         },
@@ -257,13 +257,6 @@ impl Recipient {
         match self {
             Self::Email(_) => ChannelKind::Email,
             Self::Sms(_) => ChannelKind::Sms,
-        }
-    }
-
-    fn medium(&self) -> Medium {
-        match self {
-            Self::Email(_) => Medium::Email,
-            Self::Sms(_) => Medium::Sms,
         }
     }
 }

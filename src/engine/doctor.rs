@@ -1,5 +1,6 @@
 //! Doctor: why nothing goes out, in one line, and what the database and the rules look like.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use anyhow::Result;
@@ -7,9 +8,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
+use super::apply::check::no_sender;
 use super::rules::{NoRules, Rules};
-use super::status::{Status, status};
+use super::status::{Running, Status, status};
 use crate::config::{Mode, Settings};
+use crate::domain::cadence::ChannelKind;
 use crate::domain::zone::local;
 use crate::store::status::{self as figures, Server};
 use crate::store::{control, tally};
@@ -83,6 +86,8 @@ pub struct Diagnosis {
     pub why: Why,
     /// What was looked at.
     pub findings: Vec<Finding>,
+    /// Messages leave the machine, or would with the configuration of this process.
+    pub leaves: bool,
 }
 
 /// Looks at the database and what is in it. `machine` is this machine's clock, `now` is business time.
@@ -96,24 +101,29 @@ pub async fn examine(
     let off = (machine - server.clock).abs();
     let found = status(conn, settings, now).await?;
     let control = control::read(conn).await?;
-    let bound_elsewhere = settings.delivery.mode == Mode::Live
+    let live = settings.delivery.mode == Mode::Live || found.running.any(Mode::Live);
+    let bound_elsewhere = live
         && control
             .live_database_id
             .is_some_and(|bound| bound != control.database_id);
+    let mut unsent = Vec::new();
     let rules = match Rules::load(conn).await {
-        Ok(rules) => Finding::new(
-            "rules",
-            if rules.cadences.is_empty() {
-                Verdict::Wrong
-            } else {
-                Verdict::Fine
-            },
-            format!(
-                "{} cadences and {} templates are in force",
-                rules.cadences.len(),
-                rules.template_versions.len()
-            ),
-        ),
+        Ok(rules) => {
+            unsent = without_sender(&rules, settings);
+            Finding::new(
+                "rules",
+                if rules.cadences.is_empty() {
+                    Verdict::Wrong
+                } else {
+                    Verdict::Fine
+                },
+                format!(
+                    "{} cadences and {} templates are in force",
+                    rules.cadences.len(),
+                    rules.template_versions.len()
+                ),
+            )
+        }
         Err(error) if error.is::<NoRules>() => {
             Finding::new("rules", Verdict::Wrong, "none are in force: run `kith apply`")
         }
@@ -126,7 +136,7 @@ pub async fn examine(
         contacts: tally::contacts(conn).await?,
         no_sender: settings.senders.is_empty(),
     };
-    let findings = vec![
+    let mut findings = vec![
         database(&server),
         Finding::new(
             "clock",
@@ -145,8 +155,13 @@ pub async fn examine(
             },
         ),
         rules,
+        daemons(&found),
     ];
+    findings.extend(unsent);
     Ok(Diagnosis {
+        leaves: settings.delivery.mode != Mode::Sandbox
+            || found.running.any(Mode::Rehearsal)
+            || found.running.any(Mode::Live),
         why: case.why(&found, settings),
         findings,
     })
@@ -173,6 +188,42 @@ fn database(server: &Server) -> Finding {
     Finding::new("database", Verdict::Wrong, wrong.join("; "))
 }
 
+/// Cadences in force with a step on a channel that nothing carries.
+fn without_sender(rules: &Rules, settings: &Settings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, in_force) in &rules.cadences {
+        let steps = in_force.cadence.steps.iter();
+        let channels: BTreeSet<ChannelKind> = steps
+            .flat_map(|step| step.channel.as_slice().iter().copied())
+            .filter(|channel| *channel != ChannelKind::Task && settings.sender(*channel, None).is_none())
+            .collect();
+        findings.extend(
+            channels
+                .into_iter()
+                .map(|channel| Finding::new("senders", Verdict::Wrong, no_sender(channel, name))),
+        );
+    }
+    findings
+}
+
+/// Who runs, in which mode; two modes on one database are a mistake.
+fn daemons(status: &Status) -> Finding {
+    let Running { alive, mode, .. } = status.running;
+    if alive == 0 || status.running.differ() {
+        return Finding::new("daemons", Verdict::Wrong, status.running.to_string());
+    }
+    let versions: BTreeSet<&str> = status.daemons.iter().map(|one| one.version.as_str()).collect();
+    let versions: Vec<&str> = versions.into_iter().collect();
+    let text = format!("{alive} alive, kith {}, mode {mode}", versions.join(" and "));
+    let configured = status.running.configured_mode.as_str();
+    if mode == configured {
+        return Finding::new("daemons", Verdict::Fine, text);
+    }
+    let text =
+        format!("{text}; the configuration of this command says {configured}, which is not in force there");
+    Finding::new("daemons", Verdict::Unknown, text)
+}
+
 /// What is known beside the status.
 struct Case {
     rules_ok: bool,
@@ -188,14 +239,17 @@ impl Case {
         if let Some(text) = self.stops(status, settings) {
             return Why { blocked: true, text };
         }
-        let sandbox = if settings.delivery.mode == Mode::Sandbox {
-            " Mode is sandbox: it goes to the sandbox, and nothing leaves this machine."
+        let running = &status.running;
+        let mode = if running.differ() {
+            format!(" The daemons run in different modes ({}).", running.counted())
+        } else if running.any(Mode::Sandbox) {
+            " Mode is sandbox: it goes to the sandbox, and nothing leaves this machine.".to_owned()
         } else {
-            ""
+            String::new()
         };
         Why {
             blocked: false,
-            text: waits(status) + sandbox,
+            text: waits(status) + &mode,
         }
     }
 
@@ -222,7 +276,7 @@ impl Case {
         if self.contacts == 0 {
             return Some("There are no contacts: `kith import contacts FILE.csv`.".to_owned());
         }
-        if status.alive == 0 {
+        if status.running.alive == 0 {
             let last = status.daemons.first().map_or(String::new(), |d| {
                 format!(" (one was last heard of {:.0} s ago)", d.silent_secs)
             });
@@ -307,18 +361,24 @@ mod tests {
             host: "h".into(),
             pid: 1,
             version: "0".into(),
+            roles: vec!["all".into()],
+            mode: Mode::Sandbox,
             started_at: at,
             silent_secs: 1.0,
         };
         let status = Status {
             now: at,
             simulated: false,
-            mode: "live",
+            running: Running {
+                alive: 1,
+                mode: "sandbox",
+                modes: [(Mode::Sandbox, 1)].into(),
+                configured_mode: Mode::Sandbox,
+            },
             brake: false,
             brake_reason: None,
             brake_at: None,
             daemons: vec![daemon],
-            alive: 1,
             queue: QueueDepth {
                 live: 0,
                 due: 0,
@@ -342,7 +402,7 @@ mod tests {
         let (mut case, mut status, settings) = healthy();
         status.brake = true;
         status.brake_reason = Some("wrong price".into());
-        status.alive = 0;
+        status.running.alive = 0;
         assert_eq!(
             case.why(&status, &settings).text,
             "The brake is on (wrong price): `kith brake off` lifts it."

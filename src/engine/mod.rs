@@ -15,6 +15,7 @@ pub mod import;
 pub mod ingest;
 pub mod journal;
 pub mod links;
+pub mod meters;
 pub mod person;
 pub mod plan;
 pub mod regrade;

@@ -1,5 +1,6 @@
 //! Status: mode, brake, daemons, queue, and what went out today.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::Result;
@@ -8,7 +9,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use crate::config::Settings;
+use crate::config::{Mode, Settings};
 use crate::domain::zone::{day_start, local, local_date};
 use crate::store::control;
 use crate::store::report::Count;
@@ -21,8 +22,9 @@ pub struct Status {
     pub now: DateTime<Utc>,
     /// Business time is simulated.
     pub simulated: bool,
-    /// sandbox, rehearsal or live, as this process is configured.
-    pub mode: &'static str,
+    /// Where messages really go.
+    #[serde(flatten)]
+    pub running: Running,
     /// Nothing goes out.
     pub brake: bool,
     /// Why.
@@ -31,8 +33,6 @@ pub struct Status {
     pub brake_at: Option<DateTime<Utc>>,
     /// Daemons that have not ended.
     pub daemons: Vec<DaemonRow>,
-    /// Of these, those whose heartbeat is young enough.
-    pub alive: usize,
     /// Live work.
     pub queue: QueueDepth,
     /// Held work by reason.
@@ -45,21 +45,98 @@ pub struct Status {
     pub zone: Tz,
 }
 
+/// The daemons whose heartbeat is young enough, and where their messages really go. A mode is a daemon's own; what
+/// another process is configured to do says nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Running {
+    /// How many.
+    pub alive: usize,
+    /// The mode of all of them: sandbox, rehearsal or live; `none` when no daemon runs, `mixed` when they differ.
+    pub mode: &'static str,
+    /// How many run in which mode.
+    pub modes: BTreeMap<Mode, usize>,
+    /// The mode of a daemon that would be started with the configuration of this process.
+    pub configured_mode: Mode,
+}
+
+impl Running {
+    fn among(daemons: &[DaemonRow], settings: &Settings) -> Self {
+        let dead_after = settings.lease.dead_after.length().num_milliseconds() as f64 / 1000.0;
+        let mut modes = BTreeMap::new();
+        for one in daemons.iter().filter(|one| one.silent_secs <= dead_after) {
+            *modes.entry(one.mode).or_default() += 1;
+        }
+        let mode = match modes.keys().collect::<Vec<_>>()[..] {
+            [] => "none",
+            [mode] => mode.as_str(),
+            _ => "mixed",
+        };
+        Self {
+            alive: modes.values().sum(),
+            mode,
+            modes,
+            configured_mode: settings.delivery.mode,
+        }
+    }
+
+    /// Whether a daemon that is alive runs in that mode.
+    pub fn any(&self, mode: Mode) -> bool {
+        self.modes.contains_key(&mode)
+    }
+
+    /// Daemons of different modes work on one database: which of them takes a message decides whether it leaves.
+    pub fn differ(&self) -> bool {
+        self.modes.len() > 1
+    }
+
+    /// The modes with their numbers: `1 live, 2 sandbox`.
+    pub fn counted(&self) -> String {
+        let counted: Vec<String> = self
+            .modes
+            .iter()
+            .map(|(mode, n)| format!("{n} {}", mode.as_str()))
+            .collect();
+        counted.join(", ")
+    }
+}
+
+impl fmt::Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let configured = self.configured_mode.as_str();
+        match self.mode {
+            "none" => write!(
+                f,
+                "none: no daemon runs; started with this configuration it would be {configured}"
+            ),
+            "mixed" => write!(
+                f,
+                "THEY DIFFER: {}; stop the daemons that should not send",
+                self.counted()
+            ),
+            mode if mode == configured => write!(f, "{mode}"),
+            mode => write!(f, "{mode} (the configuration of this command says {configured})"),
+        }
+    }
+}
+
+/// Who runs, and in which mode.
+pub async fn running(conn: &mut PgConnection, settings: &Settings) -> Result<Running> {
+    Ok(Running::among(&status::daemons(conn).await?, settings))
+}
+
 /// Looks.
 pub async fn status(conn: &mut PgConnection, settings: &Settings, now: DateTime<Utc>) -> Result<Status> {
     let control = control::read(conn).await?;
     let daemons = status::daemons(conn).await?;
-    let dead_after = settings.lease.dead_after.length().num_milliseconds() as f64 / 1000.0;
     let zone = settings.company.timezone;
     let today = day_start(local_date(now, zone), zone);
     Ok(Status {
         now,
         simulated: control.simulated_now.is_some(),
-        mode: settings.delivery.mode.as_str(),
+        running: Running::among(&daemons, settings),
         brake: control.brake,
         brake_reason: control.brake_reason.filter(|reason| !reason.is_empty()),
         brake_at: control.brake_at,
-        alive: daemons.iter().filter(|d| d.silent_secs <= dead_after).count(),
         daemons,
         queue: status::queue(conn, now).await?,
         held: status::held(conn, now).await?,
@@ -80,7 +157,7 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let simulated = if self.simulated { " (simulated)" } else { "" };
         writeln!(f, "time      {} {}{simulated}", self.minute(self.now), self.zone)?;
-        writeln!(f, "mode      {}", self.mode)?;
+        writeln!(f, "mode      {}", self.running)?;
         match (self.brake, &self.brake_reason, self.brake_at) {
             (false, ..) => writeln!(f, "brake     off")?,
             (true, reason, at) => {
@@ -91,12 +168,22 @@ impl fmt::Display for Status {
                 writeln!(f, "brake     ON{since}{why}")?;
             }
         }
-        writeln!(f, "daemons   {} alive of {}", self.alive, self.daemons.len())?;
+        writeln!(
+            f,
+            "daemons   {} alive of {}",
+            self.running.alive,
+            self.daemons.len()
+        )?;
         for one in &self.daemons {
             writeln!(
                 f,
-                "          {} on {}, process {}, last heard of {:.0} s ago",
-                one.version, one.host, one.pid, one.silent_secs
+                "          {} ({}), kith {} on {}, process {}, last heard of {:.0} s ago",
+                one.mode.as_str(),
+                one.roles.join(", "),
+                one.version,
+                one.host,
+                one.pid,
+                one.silent_secs
             )?;
         }
         let queue = &self.queue;

@@ -42,9 +42,10 @@ pub async fn inherit(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
 pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     let mut summary = inherit(deps, now).await?;
     summary.done += ingest::unpark(deps, now).await?.done;
+    summary.done += ingest::give_up_parked(deps, now).await?.done;
     let mut conn = deps.pool.acquire().await?;
     let rules = deps.rules();
-    for class in [Class::Transactional, Class::Alert, Class::Care, Class::Marketing] {
+    for class in Class::ALL {
         if let Uncertain::RetryAfter(patience) = rules.gate.uncertain.of(class) {
             let before = now - patience.length();
             summary.done += outcome::retry_uncertain(&mut conn, class.number(), before, now).await?;
@@ -52,8 +53,6 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     }
     summary.done += body::forget(&mut conn, now, BATCH).await?;
     partition::ensure(&mut conn, now).await?;
-    let parked_for = deps.settings.events.parked_for.length();
-    summary.done += event::forget_parked_before(&mut conn, now - parked_for, BATCH).await?;
     summary.done += drop_old(deps, &mut conn, now).await?;
     Ok(summary)
 }

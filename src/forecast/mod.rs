@@ -26,6 +26,7 @@ use crate::engine::journal::Journal;
 use crate::engine::links::LinkDesk;
 use crate::engine::rules::Rules;
 use crate::engine::{Channels, Deps, Parts, enroll, next_due, run_until_idle};
+use crate::store::daemon::Process;
 use crate::store::{control, daemon, shadow};
 
 /// The least that the imagined time moves on.
@@ -91,7 +92,14 @@ pub async fn run(
     control::brake(&mut conn, false, "forecast", "forecast", now).await?;
     let ids = IdSource::Random;
     let id: Uuid = ids.next(now);
-    let incarnation = daemon::register(&mut conn, id, "forecast", 0, &[], env!("CARGO_PKG_VERSION")).await?;
+    let process = Process {
+        host: "forecast",
+        pid: 0,
+        roles: &[],
+        version: env!("CARGO_PKG_VERSION"),
+        mode: settings.delivery.mode,
+    };
+    let incarnation = daemon::register(&mut conn, id, &process).await?;
     drop(conn);
     let deps = Arc::new(Deps::new(Parts {
         pool: pool.clone(),

@@ -7,14 +7,15 @@ use serde_json::Value;
 use super::{
     context::RenderContext,
     data::Data,
-    format, lint, locale,
+    format, lint,
     message::RenderError,
-    problem::Problem,
     registry::{Compiled, Language, Registry, layout_file, layout_key, part_key},
     source::{PARTS, TemplateSet},
     timer::timed,
     walk::{self, Findings, Parsed},
 };
+use crate::config::Problem;
+use crate::domain::locale;
 
 impl Registry {
     /// Checks and compiles everything, or says everything that is wrong, sorted by place.
@@ -213,7 +214,7 @@ fn place_in_layout(
         None if wanted == "none" => None,
         None => {
             let problem = Problem::of_file(file, format!("unknown layout `{wanted}`"))
-                .suggest(wanted, layouts.keys().map(String::as_str));
+                .suggest_near(wanted, layouts.keys().map(String::as_str));
             findings.problems.insert(problem);
             None
         }

@@ -3,7 +3,8 @@
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use super::{context::RenderContext, limits, locale};
+use super::{context::RenderContext, limits};
+use crate::domain::locale;
 
 /// Key of the formatting facts in the data. No template can name it: a name cannot hold an `@` there.
 pub(super) const FORMAT: &str = "@format";

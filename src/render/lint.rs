@@ -2,7 +2,8 @@
 
 use handlebars::{Template, TemplateErrorReason};
 
-use super::{problem::Problem, scan, walk::Parsed};
+use super::{scan, walk::Parsed};
+use crate::config::Problem;
 
 /// Scans and parses one file.
 pub fn parse(file: &str, source: &str) -> Result<Parsed, Vec<Problem>> {

@@ -1,6 +1,5 @@
 //! One message for one person: language chosen, parts rendered, links counted.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,36 +9,11 @@ use super::{
     data::{Data, DataError},
     document,
     links::{self, LinkMaker},
-    locale, plaintext,
+    plaintext,
     registry::Registry,
 };
-
-/// How a message travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Medium {
-    /// Mail: `subject` with `html`, `text` or both.
-    Email,
-    /// Text message: `sms`.
-    Sms,
-    /// Task for the owner: `task`.
-    Task,
-}
-
-impl Medium {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Email, Self::Sms, Self::Task];
-}
-
-impl fmt::Display for Medium {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Email => "email",
-            Self::Sms => "sms",
-            Self::Task => "task",
-        })
-    }
-}
+use crate::domain::cadence::ChannelKind;
+use crate::domain::locale;
 
 /// What is to be rendered.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +21,7 @@ pub struct Wanted<'a> {
     /// Name of the template.
     pub template: &'a str,
     /// How it travels.
-    pub medium: Medium,
+    pub channel: ChannelKind,
     /// The reader's language: the contact's, for a task the owner's.
     pub locale: &'a str,
     /// The language for those whose own there is no content in.
@@ -114,14 +88,14 @@ pub enum RenderError {
         locale: String,
     },
     /// The template says nothing on this way.
-    #[error("template `{template}` in {locale} has nothing to send as {medium}")]
+    #[error("template `{template}` in {locale} has nothing to send as {channel}")]
     NoPart {
         /// The template.
         template: String,
         /// The language chosen.
         locale: String,
         /// The way wanted.
-        medium: Medium,
+        channel: ChannelKind,
     },
     /// A variable this person has no value of; an attribute, as a rule.
     #[error("{file}:{line}:{column}: `{variable}` is not known of this contact")]
@@ -181,7 +155,9 @@ pub fn render(
     context: &RenderContext,
     links: &dyn LinkMaker,
 ) -> Result<Rendered, RenderError> {
-    let Wanted { template, medium, .. } = wanted;
+    let Wanted {
+        template, channel, ..
+    } = wanted;
     if !registry.has(template) {
         return Err(RenderError::UnknownTemplate(template.to_owned()));
     }
@@ -192,12 +168,12 @@ pub fn render(
             locale: wanted.locale.to_owned(),
         }
     })?;
-    if !registry.media(template, locale).contains(&medium) {
+    if !registry.channels(template, locale).contains(&channel) {
         let (template, locale) = (template.to_owned(), locale.to_owned());
         return Err(RenderError::NoPart {
             template,
             locale,
-            medium,
+            channel,
         });
     }
     let work = Work {
@@ -207,10 +183,10 @@ pub fn render(
         data: Data::of(context, locale)?,
         links,
     };
-    match medium {
-        Medium::Email => work.email(context).map(Rendered::Email),
-        Medium::Sms => work.sms().map(Rendered::Sms),
-        Medium::Task => work.task().map(Rendered::Task),
+    match channel {
+        ChannelKind::Email => work.email(context).map(Rendered::Email),
+        ChannelKind::Sms => work.sms().map(Rendered::Sms),
+        ChannelKind::Task => work.task().map(Rendered::Task),
     }
 }
 

@@ -5,9 +5,10 @@ use serde::Serialize;
 use super::{
     context::RenderContext,
     links::Untracked,
-    message::{Medium, RenderError, Rendered, Wanted, render},
+    message::{RenderError, Rendered, Wanted, render},
     registry::Registry,
 };
+use crate::domain::cadence::ChannelKind;
 
 /// One look: the messages a template has, with plain links.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,10 +26,10 @@ pub fn preview(
     context: &RenderContext,
 ) -> Result<Preview, RenderError> {
     let mut messages = Vec::new();
-    for medium in Medium::ALL {
+    for channel in ChannelKind::ALL {
         let wanted = Wanted {
             template,
-            medium,
+            channel,
             locale,
             default_locale,
         };

@@ -7,12 +7,13 @@ use handlebars::{Handlebars, JsonValue, RenderErrorReason};
 use super::{
     context::OPEN,
     limits::{self, Capped},
-    locale,
-    message::{Medium, RenderError},
-    problem::{Problem, nearest},
+    message::RenderError,
     timer,
     walk::Findings,
 };
+use crate::config::problem::{Problem, nearest};
+use crate::domain::cadence::ChannelKind;
+use crate::domain::locale;
 
 /// All templates, compiled, by language.
 pub struct Registry {
@@ -70,11 +71,11 @@ impl Registry {
 
     /// What a template can be sent as in its language `locale`.
     #[must_use]
-    pub fn media(&self, template: &str, locale: &str) -> Vec<Medium> {
+    pub fn channels(&self, template: &str, locale: &str) -> Vec<ChannelKind> {
         let compiled = self.compiled(template, locale);
-        Medium::ALL
+        ChannelKind::ALL
             .into_iter()
-            .filter(|medium| compiled.is_some_and(|one| one.carries(*medium)))
+            .filter(|channel| compiled.is_some_and(|one| one.carries(*channel)))
             .collect()
     }
 
@@ -95,20 +96,20 @@ impl Registry {
             .collect()
     }
 
-    /// What stands against using a template for `medium`: no such template or part, no content in the default
+    /// What stands against using a template for `channel`: no such template or part, no content in the default
     /// language, or, when `opt_out` is wanted (marketing and care), no way out of further messages in some language:
     /// a mail has to use `links.unsubscribe`, a text message that or the partial `sms-opt-out`.
     pub fn check_use(
         &self,
         template: &str,
-        medium: Medium,
+        channel: ChannelKind,
         default_locale: &str,
         opt_out: bool,
     ) -> Vec<Problem> {
         let Some(tags) = self.templates.get(template) else {
             return vec![
                 Problem::of_file(template, format!("there is no template `{template}`"))
-                    .suggest(template, self.names()),
+                    .suggest_near(template, self.names()),
             ];
         };
         let mut problems = Vec::new();
@@ -118,13 +119,13 @@ impl Registry {
         }
         for (tag, compiled) in tags {
             let place = format!("{template}/{tag}");
-            if !compiled.carries(medium) {
+            if !compiled.carries(channel) {
                 problems.push(Problem::of_file(
                     &place,
-                    format!("has nothing to send as {medium}"),
+                    format!("has nothing to send as {channel}"),
                 ));
             } else if opt_out {
-                problems.extend(compiled.without_way_out(medium).map(|part| {
+                problems.extend(compiled.without_way_out(channel).map(|part| {
                     Problem::of_file(
                         &format!("{place}/{part}.hbs"),
                         "marketing and care need a way out: neither part nor layout uses `links.unsubscribe`",
@@ -236,20 +237,20 @@ impl Compiled {
         uses.filter_map(|path| attribute(path)).map(str::to_owned)
     }
 
-    fn carries(&self, medium: Medium) -> bool {
-        match medium {
-            Medium::Email => self.parts.contains("html") || self.parts.contains("text"),
-            Medium::Sms => self.parts.contains("sms"),
-            Medium::Task => self.parts.contains("task"),
+    fn carries(&self, channel: ChannelKind) -> bool {
+        match channel {
+            ChannelKind::Email => self.parts.contains("html") || self.parts.contains("text"),
+            ChannelKind::Sms => self.parts.contains("sms"),
+            ChannelKind::Task => self.parts.contains("task"),
         }
     }
 
-    /// The parts sent as `medium` that offer no way out of further messages.
-    fn without_way_out(&self, medium: Medium) -> impl Iterator<Item = &'static str> {
-        let sent: &[&'static str] = match medium {
-            Medium::Email => &["html", "text"],
-            Medium::Sms => &["sms"],
-            Medium::Task => &[],
+    /// The parts sent as `channel` that offer no way out of further messages.
+    fn without_way_out(&self, channel: ChannelKind) -> impl Iterator<Item = &'static str> {
+        let sent: &[&'static str] = match channel {
+            ChannelKind::Email => &["html", "text"],
+            ChannelKind::Sms => &["sms"],
+            ChannelKind::Task => &[],
         };
         sent.iter().copied().filter(|part| {
             self.uses.get(part).is_some_and(|findings| {

@@ -1,7 +1,8 @@
 //! A look at a template before it is parsed: finds its tags with a loop instead of recursion, and refuses what would
 //! overflow the parser's stack and what kith's language leaves out.
 
-use super::{limits, problem::Problem};
+use super::limits;
+use crate::config::Problem;
 
 /// Judges one file. Nothing may be parsed that this has not passed.
 pub fn scan(file: &str, source: &str) -> Vec<Problem> {

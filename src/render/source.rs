@@ -8,7 +8,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{limits, problem::Problem};
+use super::limits;
+use crate::config::Problem;
 
 /// The names of the parts, in the order they are reported.
 pub const PARTS: [&str; 5] = ["subject", "html", "text", "sms", "task"];
@@ -136,7 +137,9 @@ impl TemplateSet {
                 (*name).clone_into(&mut template.name);
                 let parts = template.locales.entry((*locale).to_owned()).or_default();
                 let Some(slot) = parts.slot(stem) else {
-                    return Err(Problem::of_file(file, format!("unknown part `{stem}`")).suggest(stem, PARTS));
+                    return Err(
+                        Problem::of_file(file, format!("unknown part `{stem}`")).suggest_near(stem, PARTS)
+                    );
                 };
                 *slot = Some(text);
             }

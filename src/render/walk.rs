@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::{
     format::{BLOCKS, INLINE, PLURAL},
     limits,
-    problem::Problem,
     scope::{self, Known, Meaning, Scope},
 };
+use crate::config::Problem;
 
 /// A parsed file.
 pub struct Parsed {
@@ -125,7 +125,7 @@ impl<'a> Walker<'a> {
     fn call(&mut self, name: &'a str, params: &'a [Parameter], hash: impl Iterator<Item = &'a Parameter>) {
         if !INLINE.contains(&name) && name != PLURAL {
             let problem = Problem::at(self.file, self.place, format!("unknown helper `{name}`"))
-                .suggest(name, INLINE.into_iter().chain([PLURAL]));
+                .suggest_near(name, INLINE.into_iter().chain([PLURAL]));
             self.findings.problems.insert(problem);
         }
         if name == "body" && !self.layout {
@@ -159,8 +159,8 @@ impl<'a> Walker<'a> {
     fn block(&mut self, helper: &'a HelperTemplate) {
         let name = helper.name.as_name().unwrap_or_default();
         if !BLOCKS.contains(&name) {
-            let problem =
-                Problem::at(self.file, self.place, format!("unknown block `{name}`")).suggest(name, BLOCKS);
+            let problem = Problem::at(self.file, self.place, format!("unknown block `{name}`"))
+                .suggest_near(name, BLOCKS);
             self.findings.problems.insert(problem);
         }
         let how = match name {
@@ -250,7 +250,7 @@ impl<'a> Walker<'a> {
         let partials = self.partials;
         let Some((name, parsed)) = partials.get_key_value(name) else {
             let problem = Problem::at(self.file, self.place, format!("unknown partial `{name}`"))
-                .suggest(name, partials.keys().map(String::as_str));
+                .suggest_near(name, partials.keys().map(String::as_str));
             self.findings.problems.insert(problem);
             return;
         };
@@ -292,7 +292,7 @@ impl<'a> Walker<'a> {
         match (scope::known(&path, self.layout), how) {
             (Known::Nothing, _) => {
                 let problem = Problem::at(self.file, self.place, format!("unknown variable `{path}`"))
-                    .suggest(&path, scope::names(self.layout));
+                    .suggest_near(&path, scope::names(self.layout));
                 self.findings.problems.insert(problem);
             }
             (Known::Group, Use::Value) => {

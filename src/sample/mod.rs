@@ -26,7 +26,7 @@ use chrono_tz::Tz;
 
 pub use accounts::{INACTIVE, PROSPECTS, SUSPECTS};
 pub use leads::{CUSTOMER_GRADES, LOST, PROSPECT_GRADES, WON};
-pub use pyramid::{TIERS, TierFigures};
+pub use pyramid::{TIERS, TierFigures, state_costs};
 pub use rows::{CampaignRow, ContactRow, LeadRow, OrganisationRow, OwnerRow, PurchaseRow};
 
 /// All rows of the sample, each list in the order of its file.

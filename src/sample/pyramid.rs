@@ -1,6 +1,7 @@
 //! The customer pyramid that the sample reproduces: 2,126 customers, revenue 9,956,060, profit of the tiers 1,456,058.
 
 use super::rng::Rng;
+use crate::domain::retention::RetentionRules;
 
 /// One tier of the worked case. Money in yuan.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,27 @@ pub struct TierFigures {
     margin: i64,
     /// What serving one customer costs; only the small ones are not served by their margin.
     serving: i64,
+    /// Spent in the base period on one customer of the tier, by which the case states the return.
+    spent: i64,
+}
+
+/// Cost of the company in the base period that the case puts on no tier.
+const UNALLOCATED: i64 = 606_058;
+
+/// States the costs of the case in rules that state none: no purchase tells them, only the company knows.
+pub fn state_costs(rules: &mut RetentionRules) {
+    if rules.pyramid.unallocated_cost.is_zero() {
+        rules.pyramid.unallocated_cost = UNALLOCATED.into();
+    }
+    let tiers = [
+        &mut rules.vip,
+        &mut rules.key,
+        &mut rules.normal,
+        &mut rules.small,
+    ];
+    for (tier, figures) in tiers.into_iter().zip(TIERS) {
+        tier.spent_per_customer.get_or_insert(figures.spent.into());
+    }
 }
 
 /// From the top down.
@@ -34,6 +56,7 @@ pub const TIERS: [TierFigures; 4] = [
         up_to: 260_000,
         margin: 40,
         serving: 0,
+        spent: 40_000,
     },
     TierFigures {
         name: "key",
@@ -44,6 +67,7 @@ pub const TIERS: [TierFigures; 4] = [
         up_to: 58_900,
         margin: 30,
         serving: 0,
+        spent: 6_820,
     },
     TierFigures {
         name: "normal",
@@ -54,6 +78,7 @@ pub const TIERS: [TierFigures; 4] = [
         up_to: 19_000,
         margin: 20,
         serving: 0,
+        spent: 2_459,
     },
     TierFigures {
         name: "small",
@@ -64,6 +89,7 @@ pub const TIERS: [TierFigures; 4] = [
         up_to: 4_820,
         margin: 25,
         serving: 812,
+        spent: 985,
     },
 ];
 

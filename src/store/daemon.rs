@@ -6,27 +6,61 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::queue::Incarnation;
+use crate::config::Mode;
+
+/// What a daemon says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Process<'a> {
+    /// Where it runs.
+    pub host: &'a str,
+    /// Its process.
+    pub pid: i32,
+    /// What it does: `all`, `worker`.
+    pub roles: &'a [String],
+    /// Its version.
+    pub version: &'a str,
+    /// Where its messages really go.
+    pub mode: Mode,
+}
 
 /// Registers a new incarnation.
 pub async fn register(
     conn: &mut PgConnection,
     id: Uuid,
-    host: &str,
-    pid: i32,
-    roles: &[String],
-    version: &str,
+    process: &Process<'_>,
 ) -> Result<Incarnation, StoreError> {
     let epoch = sqlx::query_scalar!(
         r#"
-        insert into daemon (id, host, pid, roles, version, started_at, heartbeat_at)
-        values ($1, $2, $3, $4, $5, clock_timestamp(), clock_timestamp())
+        insert into daemon (id, host, pid, roles, version, mode, started_at, heartbeat_at)
+        values ($1, $2, $3, $4, $5, $6, clock_timestamp(), clock_timestamp())
         returning epoch
         "#,
         id,
-        host,
-        pid,
-        roles,
-        version,
+        process.host,
+        process.pid,
+        process.roles,
+        process.version,
+        process.mode.as_str(),
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Incarnation { id, epoch })
+}
+
+/// Registers a process that had been declared dead anew, as what it was.
+pub async fn register_again(
+    conn: &mut PgConnection,
+    former: Incarnation,
+    id: Uuid,
+) -> Result<Incarnation, StoreError> {
+    let epoch = sqlx::query_scalar!(
+        r#"
+        insert into daemon (id, host, pid, roles, version, mode, started_at, heartbeat_at)
+        select $1, host, pid, roles, version, mode, clock_timestamp(), clock_timestamp() from daemon where id = $2
+        returning epoch
+        "#,
+        id,
+        former.id,
     )
     .fetch_one(conn)
     .await?;

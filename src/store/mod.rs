@@ -53,6 +53,7 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use tokio::time::{Instant, timeout_at};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -61,6 +62,9 @@ const SEARCH_PATH: &str = "kith, public";
 /// One process at a time migrates a database. The number is arbitrary and belongs to kith.
 const MIGRATION_LOCK: i64 = 0x006b_6974_685f_6d67;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a database may take to answer for the first time.
+const FIRST_PATIENCE: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// What the store answers when a statement could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +72,16 @@ pub enum StoreError {
     /// The database refused, or could not be reached.
     #[error("database: {0}")]
     Sql(#[from] sqlx::Error),
+    /// Nothing answers where the database should be.
+    #[error("no database answers at {place} within {seconds} s: {why}")]
+    Unreachable {
+        /// Host and port, or the directory of the socket.
+        place: String,
+        /// How long was waited.
+        seconds: u64,
+        /// What the last try found.
+        why: String,
+    },
     /// A migration failed. The database is as it was before that migration.
     #[error("migration: {0}")]
     Migration(#[source] MigrateError),
@@ -95,20 +109,64 @@ pub enum StoreError {
     },
 }
 
-/// Opens a pool, and proves by one connection that the database can be reached.
+/// Opens a pool, and proves by one connection that the database can be reached. One that refuses or says nothing is given a
+/// few seconds, as it may be starting.
 pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<PgPool, StoreError> {
-    let pool = PgPoolOptions::new()
+    reach(&options).await?;
+    Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(CONNECT_PATIENCE)
-        .connect_with(options)
-        .await?;
-    Ok(pool)
+        .connect_lazy_with(options))
+}
+
+async fn reach(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let deadline = Instant::now() + FIRST_PATIENCE;
+    let mut why = "no answer".to_owned();
+    while let Ok(reached) = timeout_at(deadline, PgConnection::connect_with(options)).await {
+        match reached {
+            Ok(connection) => return Ok(connection.close().await?),
+            Err(error) if may_be_starting(&error) => why = error.to_string(),
+            Err(error) => return Err(error.into()),
+        }
+        if timeout_at(deadline, tokio::time::sleep(FIRST_PAUSE))
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
+    Err(StoreError::Unreachable {
+        place: place(options),
+        seconds: FIRST_PATIENCE.as_secs(),
+        why,
+    })
+}
+
+fn may_be_starting(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        // cannot_connect_now: it starts up, recovers or shuts down.
+        sqlx::Error::Database(error) => error.code().as_deref() == Some("57P03"),
+        _ => false,
+    }
+}
+
+/// Where a database is, without who asks for what.
+fn place(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
 }
 
 /// Brings the schema to this program's version. Several processes may ask at once; one works, the others wait.
 pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
     // A connection of its own: it holds a session lock, which must end with it whatever happens.
     let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+    // What is there already is no news; warnings are still told.
+    sqlx::query("select set_config('client_min_messages', 'warning', false)")
+        .execute(&mut connection)
+        .await?;
     sqlx::query("select pg_advisory_lock($1)")
         .bind(MIGRATION_LOCK)
         .execute(&mut connection)

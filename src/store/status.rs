@@ -1,12 +1,13 @@
 //! How things stand right now: daemons, queue, sends of today.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
 use super::report::Count;
+use crate::config::Mode;
 
 /// A daemon that has not ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,6 +20,10 @@ pub struct DaemonRow {
     pub pid: i32,
     /// Its version.
     pub version: String,
+    /// What it does: `all`, `worker`.
+    pub roles: Vec<String>,
+    /// Where its messages really go.
+    pub mode: Mode,
     /// Since when, by the database's clock.
     pub started_at: DateTime<Utc>,
     /// Seconds since its last heartbeat, by the database's clock.
@@ -27,17 +32,30 @@ pub struct DaemonRow {
 
 /// Daemons that have not ended, the newest heartbeat first.
 pub async fn daemons(conn: &mut PgConnection) -> Result<Vec<DaemonRow>, StoreError> {
-    let rows = sqlx::query_as!(
-        DaemonRow,
+    let rows = sqlx::query!(
         r#"
-        select id, host, pid, version, started_at,
+        select id, host, pid, version, roles, mode, started_at,
                extract(epoch from clock_timestamp() - heartbeat_at)::float8 as "silent_secs!"
         from daemon where ended_at is null order by heartbeat_at desc
         "#
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows)
+    rows.into_iter()
+        .map(|row| {
+            Ok(DaemonRow {
+                id: row.id,
+                host: row.host,
+                pid: row.pid,
+                version: row.version,
+                roles: row.roles,
+                mode: Mode::parse(&row.mode)
+                    .ok_or_else(|| StoreError::Decode(format!("mode {}", row.mode)))?,
+                started_at: row.started_at,
+                silent_secs: row.silent_secs,
+            })
+        })
+        .collect()
 }
 
 /// Work in the queue.
@@ -80,6 +98,63 @@ pub async fn queue(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<QueueD
     .fetch_one(conn)
     .await?;
     Ok(row)
+}
+
+/// Work of one class in one state.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Depth {
+    /// Priority class, as a number.
+    pub class: i16,
+    /// `due`, `held` or `later` while it waits, else `claimed` or `crossing`.
+    pub state: String,
+    /// Why, where the gate holds it.
+    pub held: Option<String>,
+    /// How much.
+    pub n: i64,
+    /// When the oldest of it was due.
+    pub oldest: DateTime<Utc>,
+}
+
+/// What a watcher of the program looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gauges {
+    /// The queue, by class, state and reason.
+    pub queue: Vec<Depth>,
+    /// Nothing goes out.
+    pub brake: bool,
+    /// Messages of which nobody knows whether they arrived.
+    pub uncertain: i64,
+    /// Events that name nobody known.
+    pub parked: i64,
+}
+
+/// Reads them in one statement. What is in the queue is counted; nothing of history is read but the index of what is uncertain.
+pub async fn gauges(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<Gauges, StoreError> {
+    let row = sqlx::query!(
+        r#"
+        with work as (
+            select class,
+                   case when state <> 'waiting' then state when due_at <= $1 then 'due'
+                        when held is not null then 'held' else 'later' end as state,
+                   case when state = 'waiting' and due_at > $1 then held end as held,
+                   count(*) as n, min(due_at) as oldest
+            from queue group by 1, 2, 3
+        )
+        select coalesce((select jsonb_agg(work) from work), '[]'::jsonb) as "queue!", brake,
+               (select count(*) from message where outcome = 'uncertain') as "uncertain!",
+               (select count(*) from event_parked) as "parked!"
+        from control
+        "#,
+        now,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Gauges {
+        queue: serde_json::from_value(row.queue).map_err(|error| StoreError::Decode(error.to_string()))?,
+        brake: row.brake,
+        uncertain: row.uncertain,
+        parked: row.parked,
+    })
 }
 
 /// Held work by reason, the commonest first.

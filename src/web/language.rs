@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::{ACCEPT_LANGUAGE, COOKIE};
 use axum::http::request::Parts;
 
-use crate::render::locale::nearest;
+use crate::domain::locale::nearest;
 
 /// Languages that the pages are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

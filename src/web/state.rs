@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::error::HttpError;
 use super::pages::Pages;
+use super::probe::Gauges;
 use crate::engine::Deps;
 
 /// Passwords checked at once: each costs a core some ten milliseconds and 19 MiB, so more would be an attack.
@@ -21,6 +22,7 @@ pub struct WebState {
     pub deps: Arc<Deps>,
     /// Where the figures of `/metrics` come from; without it there are none.
     pub metrics: Option<PrometheusHandle>,
+    pub(super) gauges: Arc<Gauges>,
     pub(super) pages: &'static Pages,
     pub(super) passwords: Arc<Semaphore>,
 }
@@ -31,6 +33,7 @@ impl WebState {
         Self {
             deps,
             metrics,
+            gauges: Arc::default(),
             pages: Pages::compiled(),
             passwords: Arc::new(Semaphore::new(PASSWORDS_AT_ONCE)),
         }

@@ -387,3 +387,17 @@ fn walk(dir: &Path) -> Vec<PathBuf> {
         .flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] })
         .collect()
 }
+
+#[test]
+fn a_sender_of_ones_own_does_not_drop_the_shipped_ones_silently() {
+    let dir = shipped_files();
+    let mail = "[[senders]]\nname = \"mail\"\nchannel = \"email\"\nfrom_email = \"me@example.com\"\nsmtp = { host = \"h\" }\n";
+    fs::write(dir.path().join("config/kith.toml"), mail).unwrap();
+    let told = all(&checked(dir.path()).err().unwrap());
+    assert!(
+        told.contains(".toml:")
+            && told.contains("channel: kith.toml has no sender for sms, so `")
+            && told.contains("channel = \"sms\""),
+        "{told}"
+    );
+}

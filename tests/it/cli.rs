@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use kith::domain::retention::RetentionRules;
 use kith::sample::SampleCompany;
 use sqlx::PgPool;
 use tempfile::TempDir;
@@ -182,6 +183,51 @@ async fn exit_codes_tell_wrong_use_from_failure() {
     refused(&kith(&empty, dir.path(), &["status"]), "kith.toml:2");
 }
 
+#[test]
+fn a_database_that_does_not_answer_is_told_within_seconds() {
+    let dir = tempfile::tempdir().unwrap();
+    // One port refuses; behind the other somebody listens and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for port in [1, silent.local_addr().unwrap().port()] {
+        let began = Instant::now();
+        let url = format!("postgres://kith@127.0.0.1:{port}/kith");
+        let output = command(&url, dir.path(), &["status"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            said.contains(&format!("no database answers at 127.0.0.1:{port} within 5 s")),
+            "{said}"
+        );
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn the_source_of_an_import_is_as_configured() {
+    let (db, dir) = (TestDb::new().await, tempfile::tempdir().unwrap());
+    let file = dir.path().join("owners.csv");
+    std::fs::write(&file, "external_id,name\no-1,Li Wei\n").unwrap();
+    let args = ["import", "owners", file.to_str().unwrap()];
+    let import = |source: &str, more: &[&str]| {
+        let mut command = command(&db.url(), dir.path(), &args);
+        let output = command
+            .args(more)
+            .env("KITH_IMPORT__SOURCE", source)
+            .output()
+            .unwrap();
+        output.status.code()
+    };
+    assert_eq!(import("erp", &[]), Some(0));
+    assert_eq!(import("erp", &["--source", "crm"]), Some(0));
+    assert_eq!(import("''", &[]), Some(2));
+    let names: Vec<String> =
+        sqlx::query_scalar("select name from source where id in (select source_id from owner) order by name")
+            .fetch_all(&db.pool)
+            .await
+            .unwrap();
+    assert_eq!(names, ["crm", "erp"]);
+}
+
 #[tokio::test]
 async fn a_name_that_fits_two_people_is_refused_with_both() {
     let (db, dir) = company().await;
@@ -319,9 +365,34 @@ async fn the_pyramid_of_the_sample_company_comes_out() {
     );
     let table = done(&kith(&db, dir.path(), &["report", "pyramid"]));
     assert!(
-        table.contains("boundaries as a first cut would set them"),
+        table.contains("boundaries as a first cut would set them")
+            && table
+                .contains("Return on spent is empty for vip, key, normal, small: state spent_per_customer")
+            && table.contains("pyramid.unallocated_cost"),
         "{table}"
     );
+
+    // With the costs that the case states beside its purchases, its returns come out.
+    let mut rules = RetentionRules::shipped().unwrap();
+    kith::sample::state_costs(&mut rules);
+    let mut conn = db.pool.acquire().await.unwrap();
+    let found = kith::engine::report::pyramid(&mut conn, &rules, chrono::Utc::now())
+        .await
+        .unwrap();
+    let percent = |ratio: Option<rust_decimal::Decimal>| {
+        (ratio.unwrap() * rust_decimal::Decimal::ONE_HUNDRED)
+            .round()
+            .to_string()
+    };
+    let returns: Vec<String> = found
+        .period
+        .tiers
+        .iter()
+        .map(|tier| percent(tier.return_on_spent))
+        .collect();
+    assert_eq!(returns, ["114", "139", "74", "-53"]);
+    assert_eq!(percent(found.period.all.return_on_cost), "9");
+    assert_eq!(found.period.all.profit.round().to_string(), "850000");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use kith::store::outcome::{self, MessageRow};
 use kith::store::{control, daemon};
 use uuid::Uuid;
 
-use crate::rig::{OPEN_HOURS, Postbox, Town, bury, one_mail, run_dry, until, within};
+use crate::rig::{OPEN_HOURS, PROCESS, Postbox, Town, bury, one_mail, run_dry, until, within};
 
 fn tuesday() -> DateTime<Utc> {
     "2027-03-02T10:00:00Z".parse().unwrap()
@@ -403,7 +403,7 @@ async fn a_daemon_declared_dead_cannot_cross_and_its_work_goes_to_others() {
     assert_eq!(claims, 200);
     // It lives on as another, as the heartbeat makes it, with its old attempts still in hand.
     let mut conn = town.db.pool.acquire().await.unwrap();
-    let again = daemon::register(&mut conn, Uuid::now_v7(), "test", 1, &[], "0")
+    let again = daemon::register(&mut conn, Uuid::now_v7(), &PROCESS)
         .await
         .unwrap();
     one.reincarnate(again);
@@ -437,7 +437,7 @@ async fn an_attempt_of_a_former_life_does_not_cross_on_a_new_claim() {
     within(sweep::inherit(&deps, town.now())).await.unwrap();
     let mut conn = town.db.pool.acquire().await.unwrap();
     deps.reincarnate(
-        daemon::register(&mut conn, Uuid::now_v7(), "test", 1, &[], "0")
+        daemon::register(&mut conn, Uuid::now_v7(), &PROCESS)
             .await
             .unwrap(),
     );

@@ -293,3 +293,31 @@ async fn hold_a_server() {
     std::io::stdin().lines().for_each(drop); // until killed, or the parent is gone
     embedded.stop().await.unwrap();
 }
+
+#[test]
+fn a_command_that_fails_leaves_no_server_behind() {
+    let dir = Dir::new();
+    let kith = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kith"));
+        command
+            .args(args)
+            .current_dir(&dir.0)
+            .env_remove("DATABASE_URL")
+            .env("KITH_DATABASE__DATA_DIR", &dir.0);
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    // No rules are in force, and nobody has that name: both are told after the server was started.
+    for (args, why) in [
+        (&["run", "--no-web"][..], "no rules are in force"),
+        (&["explain", "nobody"], "nobody is called"),
+    ] {
+        let output = kith(args);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(why), "{said}");
+        assert!(!said.contains("already exists"), "{said}");
+        assert!(
+            dir.0.join("postgres/PG_VERSION").exists() && !dir.pid_file().exists(),
+            "{args:?}"
+        );
+    }
+}

@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 
+use kith::config::Problem;
+use kith::domain::cadence::ChannelKind;
 use kith::render::{
-    LinkMaker, Medium, Parts, Problem, Registry, RenderContext, RenderError, Rendered, TemplateSet,
-    TemplateSource, Untracked, Wanted, limits, render,
+    LinkMaker, Parts, Registry, RenderContext, RenderError, Rendered, TemplateSet, TemplateSource, Untracked,
+    Wanted, limits, render,
 };
 
 /// A set with one template `t` in English whose parts are given by name.
@@ -53,10 +55,10 @@ fn refused(parts: &[(&str, &str)]) -> Vec<String> {
         .collect()
 }
 
-fn wanted(medium: Medium) -> Wanted<'static> {
+fn wanted(channel: ChannelKind) -> Wanted<'static> {
     Wanted {
         template: "t",
-        medium,
+        channel,
         locale: "en",
         default_locale: "en",
     }
@@ -65,7 +67,7 @@ fn wanted(medium: Medium) -> Wanted<'static> {
 fn sms(text: &str, context: &RenderContext) -> Result<String, RenderError> {
     match render(
         &compiled(&[("sms", text)]),
-        wanted(Medium::Sms),
+        wanted(ChannelKind::Sms),
         context,
         &Untracked,
     )? {
@@ -99,7 +101,7 @@ fn html_escapes_and_plain_parts_do_not() {
         ("html", "<p title=\"{{contact.name}}\">{{contact.name}}</p>"),
         ("text", "{{contact.name}}"),
     ]);
-    let Rendered::Email(mail) = render(&registry, wanted(Medium::Email), &context, &Untracked).unwrap()
+    let Rendered::Email(mail) = render(&registry, wanted(ChannelKind::Email), &context, &Untracked).unwrap()
     else {
         panic!("not a mail");
     };
@@ -121,22 +123,25 @@ fn unknown_names_are_found_before_anything_is_sent() {
     )]);
     let all = lines.join("\n");
     assert!(
-        all.contains("t/en/sms.hbs:1:4: unknown variable `contact.nme`; did you mean `contact.name`?"),
+        all.contains("t/en/sms.hbs:1:4: unknown variable `contact.nme` (did you mean `contact.name`?)"),
         "{all}"
     );
     assert!(
-        all.contains("t/en/sms.hbs:2:1: unknown variable `lead.prodct`; did you mean `lead.product`?"),
+        all.contains("t/en/sms.hbs:2:1: unknown variable `lead.prodct` (did you mean `lead.product`?)"),
         "{all}"
     );
     assert!(
-        all.contains("unknown helper `dat`; did you mean `date`?"),
+        all.contains("unknown helper `dat` (did you mean `date`?)"),
         "{all}"
     );
     assert!(
-        all.contains("unknown partial `fotter`; did you mean `footer`?"),
+        all.contains("unknown partial `fotter` (did you mean `footer`?)"),
         "{all}"
     );
-    assert!(all.contains("unknown block `wth`; did you mean `with`?"), "{all}");
+    assert!(
+        all.contains("unknown block `wth` (did you mean `with`?)"),
+        "{all}"
+    );
 }
 
 #[test]
@@ -266,7 +271,7 @@ fn output_stops_at_its_bound() {
         "{{{{#each contact.attr.a}}}}{{{{#each @root.contact.attr.a}}}}{body}{{{{/each}}}}{{{{/each}}}}"
     );
     let registry = compiled(&[("subject", "s"), ("html", &text)]);
-    let error = render(&registry, wanted(Medium::Email), &context, &Untracked).unwrap_err();
+    let error = render(&registry, wanted(ChannelKind::Email), &context, &Untracked).unwrap_err();
     assert_eq!(
         error,
         RenderError::TooBig {
@@ -278,7 +283,7 @@ fn output_stops_at_its_bound() {
         .contact
         .attr
         .insert("a".into(), serde_json::json!(vec!["x"; 1000]));
-    let error = render(&registry, wanted(Medium::Email), &context, &Untracked).unwrap_err();
+    let error = render(&registry, wanted(ChannelKind::Email), &context, &Untracked).unwrap_err();
     assert!(error.to_string().contains("more than 200 entries"), "{error}");
 }
 
@@ -295,7 +300,7 @@ fn layouts_are_tried_too_and_attributes_are_the_companys_own() {
         .collect();
     assert_eq!(
         lines,
-        ["_layouts/plain.hbs:2:1: date: unknown style `lng`; did you mean `long`?"]
+        ["_layouts/plain.hbs:2:1: date: unknown style `lng` (did you mean `long`?)"]
     );
     let registry = compiled(&[(
         "sms",
@@ -360,7 +365,8 @@ fn links_are_counted_in_order_and_the_image_stands_last() {
     ]);
     let context = RenderContext::sample();
     let maker = Counting::default();
-    let Rendered::Email(mail) = render(&registry, wanted(Medium::Email), &context, &maker).unwrap() else {
+    let Rendered::Email(mail) = render(&registry, wanted(ChannelKind::Email), &context, &maker).unwrap()
+    else {
         panic!("not a mail");
     };
     assert_eq!(
@@ -393,7 +399,7 @@ fn links_are_counted_in_order_and_the_image_stands_last() {
     );
 
     let maker = Counting::default();
-    let Rendered::Sms(sms) = render(&registry, wanted(Medium::Sms), &context, &maker).unwrap() else {
+    let Rendered::Sms(sms) = render(&registry, wanted(ChannelKind::Sms), &context, &maker).unwrap() else {
         panic!("not a text message");
     };
     assert_eq!(sms.text, "https://t.example/1, https://company.example/");
@@ -418,7 +424,7 @@ fn languages_fall_back_and_partials_follow_the_content() {
     let text = |locale: &str, default_locale: &str| {
         let wanted = Wanted {
             template: "t",
-            medium: Medium::Sms,
+            channel: ChannelKind::Sms,
             locale,
             default_locale,
         };
@@ -446,23 +452,23 @@ fn a_use_is_checked_against_what_the_template_has() {
         ("text", "no way out"),
         ("sms", "x {{links.unsubscribe}}"),
     ]);
-    let lines = |template: &str, medium, locale: &str, opt_out| {
-        let problems = registry.check_use(template, medium, locale, opt_out);
+    let lines = |template: &str, channel, locale: &str, opt_out| {
+        let problems = registry.check_use(template, channel, locale, opt_out);
         problems
             .iter()
             .map(Problem::to_string)
             .collect::<Vec<_>>()
             .join("\n")
     };
-    assert_eq!(lines("t", Medium::Email, "en", false), "");
+    assert_eq!(lines("t", ChannelKind::Email, "en", false), "");
     assert!(
-        lines("t", Medium::Email, "en", true)
-            .contains("t/en/text.hbs:1:1: marketing and care need a way out")
+        lines("t", ChannelKind::Email, "en", true)
+            .contains("t/en/text.hbs: marketing and care need a way out")
     );
-    assert_eq!(lines("t", Medium::Sms, "en-GB", true), "");
-    assert!(lines("t", Medium::Task, "en", false).contains("has nothing to send as task"));
-    assert!(lines("t", Medium::Sms, "fr", false).contains("no content in the default language fr"));
-    assert!(lines("tt", Medium::Sms, "en", false).contains("there is no template `tt`"));
+    assert_eq!(lines("t", ChannelKind::Sms, "en-GB", true), "");
+    assert!(lines("t", ChannelKind::Task, "en", false).contains("has nothing to send as task"));
+    assert!(lines("t", ChannelKind::Sms, "fr", false).contains("no content in the default language fr"));
+    assert!(lines("tt", ChannelKind::Sms, "en", false).contains("there is no template `tt`"));
     assert_eq!(
         registry.variables("t").into_iter().collect::<Vec<_>>(),
         ["links.unsubscribe"]

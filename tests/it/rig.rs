@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use kith::channel::{BuiltMessage, Channel, Crossed, Crossing, SendOutcome};
 use kith::clock::Clock;
+use kith::config::Mode;
 use kith::domain::cadence::ChannelKind;
 use kith::domain::gate::Clearance;
 use kith::domain::id::IdSource;
@@ -18,6 +19,7 @@ use kith::engine::links::LinkDesk;
 use kith::engine::rules::Rules;
 use kith::engine::{Channels, Deps, Parts, apply};
 use kith::sandbox::gate::{Gate, Passed};
+use kith::store::daemon::Process;
 use kith::store::{self, control, daemon};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -26,6 +28,15 @@ use crate::harness::TestDb;
 
 /// Longer than anything here may take.
 pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What a daemon of these proofs says of itself.
+pub const PROCESS: Process<'static> = Process {
+    host: "test",
+    pid: 1,
+    roles: &[],
+    version: "0",
+    mode: Mode::Live,
+};
 
 /// Waits for `work`, but not for ever.
 pub async fn within<T>(work: impl Future<Output = T>) -> T {
@@ -210,9 +221,7 @@ impl Town {
         let rules = Rules::load(&mut conn).await.unwrap();
         let key = control::read(&mut conn).await.unwrap().token_key;
         let id = Uuid::now_v7();
-        let incarnation = daemon::register(&mut conn, id, "test", 1, &[], "0")
-            .await
-            .unwrap();
+        let incarnation = daemon::register(&mut conn, id, &PROCESS).await.unwrap();
         drop(conn);
         let mut channels = Channels::default();
         channels.add(ChannelKind::Email, "mail", channel);

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use kith::config::Problem;
+use kith::domain::cadence::ChannelKind;
 use kith::render::{
-    Medium, Parts, Problem, Registry, RenderContext, Rendered, TemplateSet, TemplateSource, Untracked,
-    Wanted, preview::preview, render,
+    Parts, Registry, RenderContext, Rendered, TemplateSet, TemplateSource, Untracked, Wanted,
+    preview::preview, render,
 };
 
 fn root() -> &'static Path {
@@ -86,7 +88,7 @@ fn shipped_templates_for_a_person_of_whom_little_is_known() {
 fn a_whole_mail_as_html() {
     let wanted = Wanted {
         template: "b-pricing",
-        medium: Medium::Email,
+        channel: ChannelKind::Email,
         locale: "en",
         default_locale: "en",
     };
@@ -106,8 +108,8 @@ fn every_shipped_message_to_a_customer_has_a_way_out_in_both_languages() {
             ["en", "zh-Hans"],
             "{name}"
         );
-        for medium in registry.media(name, "en") {
-            let problems = registry.check_use(name, medium, "en", true);
+        for channel in registry.channels(name, "en") {
+            let problems = registry.check_use(name, channel, "en", true);
             assert!(problems.is_empty(), "{}", lines(&problems));
         }
     }
@@ -174,7 +176,7 @@ fn the_examples_of_the_reference_do_what_it_says() {
             ("text", Ok(registry)) => {
                 let wanted = Wanted {
                     template: "example",
-                    medium: Medium::Task,
+                    channel: ChannelKind::Task,
                     locale,
                     default_locale: locale,
                 };

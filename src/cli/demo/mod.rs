@@ -6,12 +6,14 @@ mod story;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use chrono::{NaiveDate, TimeDelta};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use super::run::until_signal;
 use crate::domain::span::Span;
 use crate::simulate::Simulation;
 use stage::Stage;
@@ -73,10 +75,20 @@ pub async fn run(args: DemoArgs, context: &Context) -> Result<ExitCode> {
     } else {
         Some(stay::Doors::open(context).await?)
     };
-    let stage = Stage::build(&args, context).await?;
-    let played = play(&args, &stage).await;
+    let counts = crate::cli::trace::metrics()?;
+    let stop = CancellationToken::new();
+    tokio::spawn(until_signal(stop.clone()));
+    let interrupted = "interrupted before the end";
+    let stage = tokio::select! {
+        stage = Stage::build(&args, context) => stage?,
+        () = stop.cancelled() => bail!(interrupted),
+    };
+    let played = tokio::select! {
+        played = play(&args, &stage) => played,
+        () = stop.cancelled() => Err(anyhow!(interrupted)),
+    };
     match (played, doors) {
-        (Ok((simulation, _)), Some(doors)) => stay::stay(stage, simulation, doors).await,
+        (Ok((simulation, _)), Some(doors)) => stay::stay(stage, simulation, doors, counts, stop).await,
         (Ok((simulation, figures)), None) => {
             drop(simulation);
             let clean = figures.is_clean();

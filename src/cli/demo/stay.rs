@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use chrono::TimeDelta;
+use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::ConnectOptions as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::stage::{DATABASE, Stage};
 use crate::cli::Context;
-use crate::cli::run::until_signal;
+use crate::daemon::lease::Lease;
 use crate::domain::span::Span;
-use crate::postgres::{self, EmbeddedOptions};
 use crate::simulate::Simulation;
 use crate::store::{self, control};
 use crate::web;
@@ -44,12 +44,17 @@ impl Doors {
 }
 
 /// Serves the pages until Ctrl-C, still on the simulated clock.
-pub async fn stay(stage: Stage, mut simulation: Simulation, doors: Doors) -> Result<ExitCode> {
+pub async fn stay(
+    stage: Stage,
+    mut simulation: Simulation,
+    doors: Doors,
+    counts: PrometheusHandle,
+    stop: CancellationToken,
+) -> Result<ExitCode> {
     let deps = stage.app.deps.clone();
-    let stop = CancellationToken::new();
-    tokio::spawn(until_signal(stop.clone()));
     let at = doors.admin.local_addr()?;
-    let pages = web::WebState::new(deps.clone(), Some(crate::cli::trace::metrics()?));
+    let lease = Lease::hold(deps.clone());
+    let pages = web::WebState::new(deps.clone(), Some(counts));
     let servers = [
         tokio::spawn(web::serve(
             doors.public,
@@ -88,6 +93,7 @@ pub async fn stay(stage: Stage, mut simulation: Simulation, doors: Doors) -> Res
         }
     }
     drop(simulation);
+    lease.end().await;
     for server in servers {
         server.await??;
     }
@@ -101,12 +107,11 @@ pub async fn advance(context: &Context, by: Span) -> Result<ExitCode> {
     if length <= TimeDelta::zero() || length > TimeDelta::days(730) {
         bail!("--advance: more than nothing and at most 730d");
     }
-    let embedded = postgres::start(EmbeddedOptions {
-        data_dir: context.settings.database.data_dir.clone(),
-        settings: Vec::new(),
-    })
-    .await?;
-    let pool = store::connect(embedded.connect_options().database(DATABASE), 1)
+    let options = context
+        .server
+        .join(context.settings.database.data_dir.clone())
+        .await?;
+    let pool = store::connect(options.database(DATABASE), 1)
         .await
         .context("no demo is up: `kith demo` starts one")?;
     let mut conn = pool.acquire().await?;
@@ -126,6 +131,6 @@ pub async fn advance(context: &Context, by: Span) -> Result<ExitCode> {
     }
     drop(conn);
     pool.close().await;
-    embedded.stop().await?;
+    context.server.leave().await?;
     Ok(ExitCode::SUCCESS)
 }

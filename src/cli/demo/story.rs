@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::DemoArgs;
 use super::stage::Stage;
 use crate::domain::zone::local_date;
-use crate::engine::explain;
+use crate::engine::explain::{self, Tongue};
 use crate::store::event;
 use crate::store::tally::{self, Counts};
 
@@ -133,7 +133,10 @@ pub async fn tell(args: &DemoArgs, stage: &Stage, figures: &Figures) -> Result<(
         let found = event::contacts(&mut conn, &[external_id]).await?;
         if let Some(person) = found.first() {
             println!("\n  One person's whole story (kith explain)\n");
-            print!("{}", explain::story(&mut conn, person.contact_id, end).await?);
+            print!(
+                "{}",
+                explain::story(&mut conn, person.contact_id, Tongue::English, end).await?
+            );
         }
     }
     Ok(())

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::Context;
 use crate::clock::Clock;
-use crate::engine::doctor::{self, Finding, Verdict, Why};
+use crate::config::Mode;
+use crate::engine::doctor::{self, Diagnosis, Finding, Verdict, Why};
 
 /// Say in one line why nothing goes out, then check everything it takes
 #[derive(Debug, Args)]
@@ -40,20 +41,25 @@ struct Report {
 
 /// Looks, and says what is wrong.
 pub async fn run(args: DoctorArgs, context: &Context) -> Result<ExitCode> {
-    let report = match inside(context).await {
-        Ok(report) => report,
+    let found = match inside(context).await {
+        Ok(found) => found,
         // What stops everything is an answer here, not an accident.
-        Err(error) => Report {
+        Err(error) => Diagnosis {
             why: Why {
                 blocked: true,
                 text: format!("The database cannot be used: {error:#}"),
             },
             findings: Vec::new(),
+            leaves: context.settings.delivery.mode != Mode::Sandbox,
         },
     };
-    let Report { why, mut findings } = report;
+    let Diagnosis {
+        why,
+        mut findings,
+        leaves,
+    } = found;
     if !args.offline {
-        findings.extend(outside::look(&context.settings).await);
+        findings.extend(outside::look(&context.settings, leaves).await);
     }
     let wrong = why.blocked || findings.iter().any(|f| f.verdict == Verdict::Wrong);
     if args.json {
@@ -67,15 +73,12 @@ pub async fn run(args: DoctorArgs, context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(wrong)))
 }
 
-async fn inside(context: &Context) -> Result<Report> {
+async fn inside(context: &Context) -> Result<Diagnosis> {
     let opened = context.open().await?;
     let now = opened.now().await?;
     let mut conn = opened.pool.acquire().await?;
     let found = doctor::examine(&mut conn, &context.settings, Clock::System.now(), now).await?;
     drop(conn);
     opened.close().await?;
-    Ok(Report {
-        why: found.why,
-        findings: found.findings,
-    })
+    Ok(found)
 }

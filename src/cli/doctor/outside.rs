@@ -8,19 +8,20 @@ use hickory_resolver::proto::rr::RData;
 
 use crate::app::ways;
 use crate::channel::smtp::SmtpChannel;
+use crate::config::Settings;
 use crate::config::sender::EmailSender;
-use crate::config::{Mode, Settings};
 use crate::domain::sender_domain::{self, Said};
 use crate::engine::doctor::{Finding, Verdict};
 
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks all of it. What does not matter in sandbox mode has to be right before anything leaves it.
-pub async fn look(settings: &Settings) -> Vec<Finding> {
-    let bad = match settings.delivery.mode {
-        Mode::Sandbox => Verdict::BeforeLive,
-        Mode::Rehearsal | Mode::Live => Verdict::Wrong,
+/// Asks all of it. What does not matter while nothing leaves the machine has to be right before anything does.
+pub async fn look(settings: &Settings, leaves: bool) -> Vec<Finding> {
+    let bad = if leaves {
+        Verdict::Wrong
+    } else {
+        Verdict::BeforeLive
     };
     let mut findings = Vec::new();
     let mut domains = BTreeSet::new();
@@ -58,7 +59,7 @@ async fn smtp(name: &str, email: &EmailSender, bad: Verdict) -> Finding {
         Ok(Ok(())) => Finding::new(
             area,
             Verdict::Fine,
-            format!("{server} would take mail ({:?})", email.smtp.tls),
+            format!("{server} would take mail ({})", email.smtp.tls.in_words()),
         ),
         Ok(Err(why)) => Finding::new(area, bad, format!("{server}: {why}")),
         Err(_) => Finding::new(

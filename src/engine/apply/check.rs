@@ -17,7 +17,7 @@ use crate::domain::fault::Fault;
 use crate::domain::grading::{self, GradingError, GradingRules};
 use crate::domain::retention::{self, RetentionError, RetentionRules};
 use crate::domain::tier::Tier;
-use crate::render::{self, Medium, Registry, TemplateSet};
+use crate::render::{Registry, TemplateSet};
 
 /// Reads and checks a configuration directory and a template directory. Every fault that can be found is told.
 pub fn check(config: &Path, templates: &Path) -> Result<Checked, Vec<Problem>> {
@@ -210,7 +210,7 @@ fn or_shipped(config: &Path, stem: &str, text: &str, problems: &mut Vec<Problem>
 }
 
 fn compile(templates: &Path) -> Result<(TemplateSet, Registry), Vec<Problem>> {
-    let placed = |found: Vec<render::Problem>| {
+    let placed = |found: Vec<Problem>| {
         found
             .into_iter()
             .map(|problem| template_problem(templates, problem))
@@ -221,28 +221,11 @@ fn compile(templates: &Path) -> Result<(TemplateSet, Registry), Vec<Problem>> {
     Ok((set, registry))
 }
 
-fn template_problem(root: &Path, problem: render::Problem) -> Problem {
-    let render::Problem {
-        file,
-        line,
-        column,
-        reason,
-        suggestion,
-    } = problem;
-    let file = if Path::new(&file).starts_with(root) {
-        file
-    } else {
-        root.join(file).display().to_string()
-    };
-    let suggestion = suggestion.map(|meant| format!("`{meant}`"));
-    Problem {
-        file,
-        line,
-        column,
-        field: String::new(),
-        reason,
-        suggestion,
+fn template_problem(root: &Path, mut problem: Problem) -> Problem {
+    if !Path::new(&problem.file).starts_with(root) {
+        problem.file = root.join(&problem.file).display().to_string();
     }
+    problem
 }
 
 fn cadence(file: &ConfigFile, problems: &mut Vec<Problem>) -> Option<(Source, Cadence)> {
@@ -316,10 +299,19 @@ fn senders(source: &Source, cadence: &Cadence, settings: &Settings, problems: &m
             .into_iter()
             .filter(|channel| settings.sender(*channel, None).is_none())
         {
-            let reason = format!("kith.toml has no sender for {}", channel.as_str());
+            let reason = no_sender(channel, &cadence.name);
             problems.push(source.problem_at(&["steps", &position, "channel"], reason));
         }
     }
+}
+
+/// What is wrong where nothing carries a channel that a cadence uses, and what to do.
+pub fn no_sender(channel: ChannelKind, cadence: &str) -> String {
+    let channel = channel.as_str();
+    format!(
+        "kith.toml has no sender for {channel}, so `{cadence}` cannot send its {channel} steps: add [[senders]] with \
+         channel = \"{channel}\" (senders of your own replace all the shipped ones), or take {channel} out of the steps"
+    )
 }
 
 fn step_templates(
@@ -331,21 +323,21 @@ fn step_templates(
 ) {
     for (position, step) in cadence.steps.iter().enumerate() {
         for channel in step.channel.as_slice() {
-            let (medium, to_the_person) = match channel {
-                ChannelKind::Email => (Medium::Email, true),
-                ChannelKind::Sms => (Medium::Sms, true),
-                ChannelKind::Task => (Medium::Task, false),
-            };
+            let to_the_person = *channel != ChannelKind::Task;
             let way_out = to_the_person && step.function.class().offers_way_out();
-            for found in registry.check_use(&step.template, medium, &settings.company.default_locale, way_out)
-            {
+            for found in registry.check_use(
+                &step.template,
+                *channel,
+                &settings.company.default_locale,
+                way_out,
+            ) {
                 let reason = if registry.has(&step.template) {
                     format!("template {}: {}", found.file, found.reason)
                 } else {
                     found.reason
                 };
                 let problem = source.problem_at(&["steps", &position.to_string(), "template"], reason);
-                problems.push(problem.suggest(found.suggestion.map(|meant| format!("`{meant}`"))));
+                problems.push(problem.suggest(found.suggestion));
             }
         }
     }

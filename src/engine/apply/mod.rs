@@ -16,6 +16,7 @@ use crate::config::Settings;
 use crate::config::calendar::Calendar;
 use crate::domain::cadence::Cadence;
 use crate::domain::document::DocumentKind;
+use crate::domain::retention::RetentionRules;
 use crate::render::{Registry, TemplateSet};
 
 pub use check::check;
@@ -36,6 +37,22 @@ pub struct Checked {
     /// Where the templates were read, for messages.
     templates_root: String,
     documents: Vec<Document>,
+}
+
+impl Checked {
+    /// The same with other rules of retention than the file's, for a company whose figures stand in no file.
+    pub fn with_retention(mut self, change: impl FnOnce(&mut RetentionRules)) -> anyhow::Result<Self> {
+        let found = self
+            .documents
+            .iter_mut()
+            .find(|d| d.kind == DocumentKind::Retention);
+        if let Some(document) = found {
+            let mut rules = serde_json::from_value(document.body.clone())?;
+            change(&mut rules);
+            *document = Document::new(document.kind, &document.name.clone(), &rules)?;
+        }
+        Ok(self)
+    }
 }
 
 /// A document as it will be stored.

@@ -129,10 +129,10 @@ pub(super) async fn attributes_nobody_has(
     let mut problems = Vec::new();
     for template in registry.names() {
         for locale in registry.locales(template) {
-            for medium in registry.media(template, locale) {
+            for channel in registry.channels(template, locale) {
                 let wanted = Wanted {
                     template,
-                    medium,
+                    channel,
                     locale,
                     default_locale: locale,
                 };

@@ -17,7 +17,7 @@ use crate::domain::gate::{Charge, Clearance};
 use crate::domain::segments;
 use crate::domain::zone::local_date;
 use crate::engine::rules::Rules;
-use crate::render::message::{Medium, Rendered, Wanted, render};
+use crate::render::message::{Rendered, Wanted, render};
 use crate::render::mime::{Envelope, build_email};
 use crate::store::body::{self, Body, Letter as Kept};
 use crate::store::facts::{self, PersonRow};
@@ -254,11 +254,7 @@ fn draft(
     let locale = person.locale.clone().unwrap_or_else(|| default_locale.clone());
     let wanted = Wanted {
         template: &step.template,
-        medium: match kind {
-            ChannelKind::Email => Medium::Email,
-            ChannelKind::Sms => Medium::Sms,
-            ChannelKind::Task => Medium::Task,
-        },
+        channel: kind,
         locale: &locale,
         default_locale: &default_locale,
     };

@@ -210,6 +210,16 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
     }
 }
 
+/// The words of [`word`].
+pub(super) const WORDS: [&str; 6] = [
+    "accepted",
+    "deferred",
+    "refused",
+    "withdrawn",
+    "not-crossed",
+    "uncertain",
+];
+
 fn word(outcome: &SendOutcome) -> &'static str {
     match outcome {
         SendOutcome::Accepted { .. } => "accepted",

@@ -7,7 +7,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::vocabulary::{channel_name, reason_words};
+use super::Teller;
+use super::english::{channel_name, reason_words};
 use crate::domain::assess;
 use crate::domain::evidence::Evidence;
 use crate::domain::factor::Factor;
@@ -88,6 +89,7 @@ impl Head {
         leads: Vec<LeadRow>,
         evidence: Vec<(Uuid, Evidence)>,
         grading: &GradingRules,
+        teller: &dyn Teller,
         now: DateTime<Utc>,
     ) -> Self {
         let mut pieces: HashMap<Uuid, Vec<Evidence>> = HashMap::new();
@@ -96,7 +98,10 @@ impl Head {
         }
         let leads = leads
             .into_iter()
-            .map(|lead| LeadHead::of(&pieces.remove(&lead.id).unwrap_or_default(), lead, grading, now))
+            .map(|lead| {
+                let evidence = pieces.remove(&lead.id).unwrap_or_default();
+                LeadHead::of(&evidence, lead, grading, teller, now)
+            })
             .collect();
         let owner = match (standing.owner_name, standing.owner_email) {
             (Some(name), Some(email)) => Some(format!("{name} <{email}>")),
@@ -128,30 +133,31 @@ impl Head {
 }
 
 impl LeadHead {
-    fn of(evidence: &[Evidence], lead: LeadRow, grading: &GradingRules, now: DateTime<Utc>) -> Self {
+    fn of(
+        evidence: &[Evidence],
+        lead: LeadRow,
+        grading: &GradingRules,
+        teller: &dyn Teller,
+        now: DateTime<Utc>,
+    ) -> Self {
         // A situation that cannot be read has never been written; the grade as stored is then all there is.
         let found = lead
             .situation
             .parse()
             .ok()
             .map(|situation| assess::regrade(evidence, situation, grading, now));
+        let ended = teller.ended(&lead);
         let stored = lead.grade.and_then(|grade| grade.parse().ok());
-        let ended = match (lead.not_fit, lead.closed_at) {
-            (Some(why), _) => Some(format!("given up: {why}")),
-            (None, Some(at)) => Some(format!(
-                "{} on {}",
-                lead.outcome.as_deref().unwrap_or("closed"),
-                at.date_naive()
-            )),
-            (None, None) => None,
-        };
         Self {
             external_id: lead.external_id,
             product: lead.product,
             stage: lead.stage,
             grade: found.as_ref().map_or(stored, |found| found.grade),
             since: lead.grade_since,
-            reason: found.as_ref().map(assess::Assessment::reason).unwrap_or_default(),
+            reason: found
+                .as_ref()
+                .map(|found| teller.reason(found))
+                .unwrap_or_default(),
             costs_next: found.and_then(|found| found.costs_next).map(Factor::as_str),
             ended,
         }

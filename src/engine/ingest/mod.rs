@@ -17,6 +17,7 @@ use super::{Deps, Summary};
 use crate::domain::address_hash::AddressKey;
 use crate::domain::birthday::BirthdayRules;
 use crate::domain::event::{Event, EventType};
+use crate::domain::span::Span;
 use crate::store::event::{self, MessageRef, NewEvent};
 use crate::store::queue::ClaimedTouch;
 use crate::store::{control, staging};
@@ -92,7 +93,7 @@ pub async fn accept(
     let mut answers: Vec<Answer> = vec![Answer::Accepted; incoming.len()];
     let mut good: Vec<(usize, Incoming, EventType, Uuid)> = Vec::new();
     let mut forms = Vec::new();
-    let ahead = deps.settings.events.ahead.length();
+    let ahead = deps.settings.events.ahead;
     for (at, one) in incoming.into_iter().enumerate() {
         let id = deps.ids.next(now);
         match check(&one, ahead, now).and_then(|kind| Ok((kind, form_of(&one, kind, id, now)?))) {
@@ -213,6 +214,23 @@ pub async fn unpark(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     Ok(Summary { done, more: false })
 }
 
+/// How many parked events are given up in one go.
+const GIVE_UP: i64 = 1000;
+
+/// Gives parked events up that have waited for longer than `events.parked_for`.
+pub async fn give_up_parked(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
+    let before = now - deps.settings.events.parked_for.length();
+    let mut conn = deps.pool.acquire().await?;
+    let done = event::forget_parked_before(&mut conn, before, GIVE_UP).await?;
+    if done > 0 {
+        tracing::warn!(
+            events = done,
+            "parked events were given up: nobody known was meant"
+        );
+    }
+    Ok(Summary { done, more: false })
+}
+
 /// A refusal met while sending, as the event it is.
 pub async fn bounced(
     deps: &Deps,
@@ -269,7 +287,7 @@ async fn import_deps(deps: &Deps, conn: &mut sqlx::PgConnection) -> Result<Impor
 
 const NAMES_NOBODY: &str = "contact: an event names a contact or a message";
 
-fn check(one: &Incoming, ahead: TimeDelta, now: DateTime<Utc>) -> Result<EventType, String> {
+fn check(one: &Incoming, ahead: Span, now: DateTime<Utc>) -> Result<EventType, String> {
     if one.id.is_empty() || one.id.len() > 200 {
         return Err("id: between 1 and 200 characters".to_owned());
     }
@@ -281,8 +299,8 @@ fn check(one: &Incoming, ahead: TimeDelta, now: DateTime<Utc>) -> Result<EventTy
     if !(one.data.is_null() || one.data.is_object()) {
         return Err("data: an object".to_owned());
     }
-    if one.at.is_some_and(|at| at > now + ahead) {
-        return Err("at: lies in the future".to_owned());
+    if one.at.is_some_and(|at| at > now + ahead.length()) {
+        return Err(format!("at: lies more than {ahead} in the future"));
     }
     if kind == EventType::Purchase && effects::amount_of(&one.data).is_none() {
         return Err("data.amount: a purchase states its amount".to_owned());

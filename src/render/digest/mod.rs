@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use super::data::FORMAT;
 use super::document;
 use super::format;
-use super::locale::nearest;
 use super::message::{RenderedEmail, one_line};
 use super::plaintext::tidy;
+use crate::domain::locale::nearest;
 
 const LANGUAGES: [(&str, &str); 3] = [
     ("en", include_str!("en.toml")),

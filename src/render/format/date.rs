@@ -11,7 +11,7 @@ use icu_datetime::{
 use icu_locale::Locale;
 
 use super::{FORMAT, argument, format_locale, short, wrong};
-use crate::render::problem::nearest;
+use crate::config::problem::nearest;
 
 const STYLES: [&str; 9] = [
     "short", "medium", "long", "full", "weekday", "day", "month", "time", "datetime",
@@ -53,7 +53,7 @@ fn known_style(style: &str) -> Result<(), RenderError> {
     }
     let hint = nearest(style, STYLES).map_or_else(
         || format!("; the styles are {}", STYLES.join(", ")),
-        |style| format!("; did you mean `{style}`?"),
+        |style| format!(" (did you mean {style}?)"),
     );
     Err(wrong("date", &format!("unknown style `{}`{hint}", short(style))))
 }

@@ -12,7 +12,8 @@ use handlebars::{Context, Handlebars, Helper, JsonValue, RenderError, RenderErro
 use icu_locale::Locale;
 use rust_decimal::Decimal;
 
-use super::{data::FORMAT, locale, timer};
+use super::{data::FORMAT, timer};
+use crate::domain::locale;
 
 pub use link::{Mark, next_mark};
 
@@ -54,7 +55,7 @@ pub fn engine(html: bool) -> Handlebars<'static> {
 fn format_locale(context: &Context) -> Locale {
     context.data()[FORMAT]["locale"]
         .as_str()
-        .and_then(locale::parse)
+        .and_then(locale::read)
         .unwrap_or(Locale::UNKNOWN)
 }
 

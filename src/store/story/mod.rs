@@ -303,6 +303,27 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// What kind of thing it is, as pages mark it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Entered { .. } => "entered",
+            Self::Left { .. } => "left",
+            Self::Decided { .. } | Self::Dropped { .. } => "decided",
+            Self::Message { .. } => "message",
+            Self::Event { .. } => "event",
+            Self::Graded { .. } => "graded",
+            Self::Stood { .. } => "standing",
+            Self::Lost { .. } => "lost",
+            Self::WonBack { .. } => "won_back",
+            Self::Purchase { .. } => "purchase",
+            Self::Task { .. } | Self::TaskDone { .. } => "task",
+            Self::Grievance { .. } | Self::GrievanceClosed { .. } => "grievance",
+            Self::Consent { .. } => "consent",
+        }
+    }
+}
+
 /// All that happened with a person, his customer and his leads, in order of time.
 pub async fn history(
     conn: &mut PgConnection,

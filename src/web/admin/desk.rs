@@ -10,10 +10,11 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use crate::config::Mode;
 use crate::domain::role::Right;
 use crate::domain::zone;
 use crate::engine::access::{self, Visitor};
+use crate::engine::explain::Tongue;
+use crate::engine::status;
 use crate::store::control::{self, Control};
 use crate::web::error::HttpError;
 use crate::web::language::{self, Language, cookie};
@@ -34,7 +35,7 @@ pub struct Desk {
     pub zone: Tz,
     language: Language,
     control: Control,
-    mode: Mode,
+    mode: &'static str,
     company: String,
     path: String,
     said: Option<String>,
@@ -88,7 +89,7 @@ impl FromRequestParts<WebState> for Desk {
             zone: state.deps.company_zone(),
             language: Language::of_parts(parts),
             control,
-            mode: state.deps.settings.delivery.mode,
+            mode: status::running(&mut conn, &state.deps.settings).await?.mode,
             company: state.deps.settings.company.name.clone(),
             path: parts.uri.path().to_owned(),
             said,
@@ -138,7 +139,7 @@ impl Desk {
             section: page,
             path: &self.path,
             company: &self.company,
-            mode: self.mode.as_str(),
+            mode: self.mode,
             brake: self.control.brake,
             brake_reason: self.control.brake_reason.as_deref().filter(|why| !why.is_empty()),
             time: self.time(self.now),
@@ -153,6 +154,14 @@ impl Desk {
             said: self.said.as_deref(),
         };
         state.pages.show(page, self.language, &Page { head, view })
+    }
+
+    /// The language that the page tells stories in.
+    pub fn tongue(&self) -> Tongue {
+        match self.language {
+            Language::English => Tongue::English,
+            Language::Simplified | Language::Traditional => Tongue::Chinese,
+        }
     }
 
     /// An instant as the page writes it.

@@ -126,7 +126,7 @@ pub async fn person(
     if story::names(&mut conn, &[id]).await?.is_empty() {
         return Err(HttpError::NotFound);
     }
-    let story = explain::story(&mut conn, id, desk.now).await?;
+    let story = explain::story(&mut conn, id, desk.tongue(), desk.now).await?;
     let mut told = story.told;
     told.reverse();
     let mut person = story.head;

@@ -67,7 +67,8 @@ struct Row {
     over: Option<Decimal>,
     revenue_each: Option<Decimal>,
     profit_each: Option<Decimal>,
-    return_percent: Option<Decimal>,
+    on_spent: Option<Decimal>,
+    on_cost: Option<Decimal>,
 }
 
 /// The page.
@@ -77,8 +78,7 @@ pub async fn page(State(state): State<WebState>, desk: Desk) -> Result<Html<Stri
     let report = report::pyramid(&mut conn, &rules.retention, desk.now).await?;
     let period = report.period;
     let base = report.base.as_ref();
-    // What was spent on a tier is recorded for all of them or the column is about cost: two meanings do not mix.
-    let by_spent = period.tiers.iter().all(|tier| tier.return_on_spent.is_some());
+    let by_spent = period.tiers.iter().any(|tier| tier.return_on_spent.is_some());
     let day = |at| zone::local_date(at, desk.zone).to_string();
     let view = View {
         currency: state.deps.settings.company.currency.clone(),
@@ -88,12 +88,8 @@ pub async fn page(State(state): State<WebState>, desk: Desk) -> Result<Html<Stri
         bands: bands(&period.tiers),
         width: BASE + BAR + 70,
         height: HEIGHT,
-        rows: period
-            .tiers
-            .iter()
-            .map(|tier| row(tier, base, by_spent))
-            .collect(),
-        all: row(&period.all, None, by_spent),
+        rows: period.tiers.iter().map(|tier| row(tier, base)).collect(),
+        all: row(&period.all, None),
         by_spent,
         has_unallocated: !period.unallocated_cost.is_zero(),
         unallocated: period.unallocated_cost,
@@ -107,7 +103,7 @@ pub async fn page(State(state): State<WebState>, desk: Desk) -> Result<Html<Stri
     desk.show(&state, "pyramid", view)
 }
 
-fn row(row: &PyramidRow, base: Option<&BaseHead>, by_spent: bool) -> Row {
+fn row(row: &PyramidRow, base: Option<&BaseHead>) -> Row {
     let tier = row.tier.map_or("all", |tier| tier.as_str());
     let over = base.and_then(|base| match tier {
         "vip" => Some(base.vip_over),
@@ -125,12 +121,8 @@ fn row(row: &PyramidRow, base: Option<&BaseHead>, by_spent: bool) -> Row {
         over,
         revenue_each: row.revenue_each,
         profit_each: row.profit_each,
-        return_percent: if by_spent {
-            row.return_on_spent
-        } else {
-            row.return_on_cost
-        }
-        .map(percent),
+        on_spent: row.return_on_spent.map(percent),
+        on_cost: row.return_on_cost.map(percent),
     }
 }
 

@@ -1,10 +1,12 @@
 //! `POST /v1/events`.
 
+use chrono::TimeDelta;
+use kith::engine::sweep;
 use reqwest::Response;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::site::Site;
+use super::site::{Site, start};
 
 async fn post(site: &Site, token: &str, body: &Value) -> Response {
     let request = site.http.post(format!("{}/v1/events", site.admin));
@@ -106,4 +108,36 @@ async fn who_is_unknown_or_sends_too_much_is_refused_as_a_whole() {
     let most = json!(many[..1000]);
     assert_eq!(post(&site, &token, &most).await.status(), 200);
     assert_eq!(site.events().await.len(), 1000);
+}
+
+#[tokio::test]
+async fn how_far_ahead_and_how_long_parked_is_as_configured() {
+    let site = Site::open().await;
+    site.somebody("en").await;
+    let token = site.token("crm").await;
+    let at = |minutes: i64| (start() + TimeDelta::minutes(minutes)).to_rfc3339();
+    let sent = json!([
+        { "id": "a", "type": "note", "contact": "ann@example.com", "at": at(4) },
+        { "id": "b", "type": "note", "contact": "ann@example.com", "at": at(6) },
+        { "id": "c", "type": "clicked", "message": Uuid::now_v7() },
+    ]);
+    let answers: Value = post(&site, &token, &sent).await.json().await.unwrap();
+    let statuses: Vec<_> = (0..3)
+        .map(|n| answers["answers"][n]["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(statuses, ["accepted", "refused", "parked"]);
+    assert_eq!(
+        answers["answers"][1]["reason"],
+        "at: lies more than 5m in the future"
+    );
+
+    let parked = "select count(*) from event_parked";
+    sweep::run_once(site.deps(), start() + TimeDelta::days(29))
+        .await
+        .unwrap();
+    assert_eq!(site.count(parked).await, 1);
+    sweep::run_once(site.deps(), start() + TimeDelta::days(31))
+        .await
+        .unwrap();
+    assert_eq!(site.count(parked).await, 0);
 }

@@ -3,6 +3,7 @@
 mod api;
 mod console;
 mod forms;
+mod figures;
 mod links;
 mod looking;
 mod rights;

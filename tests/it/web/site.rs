@@ -269,7 +269,7 @@ impl Site {
     }
 }
 
-async fn listen(router: axum::Router, stop: &CancellationToken) -> String {
+pub async fn listen(router: axum::Router, stop: &CancellationToken) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(web::serve(listener, router, stop.clone()));

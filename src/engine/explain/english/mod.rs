@@ -1,211 +1,168 @@
-//! Facts in plain English.
+//! A story in plain English.
+
+mod vocabulary;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use uuid::Uuid;
 
-use super::vocabulary::{channel_name, event, quoted, reason_words, short};
-use super::{Told, minute};
+use super::{Teller, minute, occurrence, quoted, short};
+use crate::domain::assess::Assessment;
 use crate::domain::known::Factors;
-use crate::store::story::{Cause, Coming, Fact};
+use crate::store::story::{Cause, Coming, Fact, LeadRow};
+use vocabulary::event;
+pub use vocabulary::{channel_name, reason_words};
 
-/// The beginning: ids bear the time they were made.
-pub fn recorded(contact: Uuid, external_ids: &str) -> Option<Told> {
-    let (seconds, nanos) = contact.get_timestamp()?.to_unix();
-    Some(Told {
-        at: DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)?,
-        kind: "recorded",
-        text: format!("Recorded as {external_ids}."),
-    })
-}
+/// English.
+pub struct English;
 
-/// One fact as a sentence.
-pub fn told(at: DateTime<Utc>, fact: &Fact, zone: Tz) -> Told {
-    let (kind, text) = match fact {
-        Fact::Entered {
-            cadence,
-            why,
-            key,
-            control,
-            lead,
-        } => {
-            let lead = lead
-                .as_ref()
-                .map_or(String::new(), |lead| format!(" for lead {lead}"));
-            let held = if *control {
-                " as control of the hold-out, so nothing is sent"
-            } else {
-                ""
-            };
-            // A key that is the day of entry, or names nothing but the lead or event, tells nobody anything.
-            let told = key == "once" || Uuid::try_parse(key).is_ok() || *key == at.date_naive().to_string();
-            let occurrence = if told {
-                String::new()
-            } else {
-                format!(", occurrence {key}")
-            };
-            (
-                "entered",
-                format!("Entered {cadence}{lead}{held}: {}{occurrence}.", entry_words(why)),
-            )
-        }
-        Fact::Left {
-            cadence,
-            state,
-            reason,
-        } => ("left", left(cadence, state, reason.as_deref())),
-        Fact::Decided {
-            cadence,
-            step,
-            channel,
-            verdict,
-            reason,
-            until,
-        } => {
-            let what = touch(channel.as_deref(), cadence.as_deref(), step.as_deref());
-            let text = match (verdict.as_str(), until) {
-                ("hold", Some(until)) => {
-                    format!(
-                        "Held {what}: {}. Looked at again {}.",
-                        reason_words(reason),
-                        minute(*until, zone)
-                    )
+impl Teller for English {
+    fn recorded(&self, external_ids: &str) -> String {
+        format!("Recorded as {external_ids}.")
+    }
+
+    fn fact(&self, at: DateTime<Utc>, fact: &Fact, zone: Tz) -> String {
+        match fact {
+            Fact::Entered {
+                cadence,
+                why,
+                key,
+                control,
+                lead,
+            } => {
+                let lead = lead
+                    .as_ref()
+                    .map_or(String::new(), |lead| format!(" for lead {lead}"));
+                let held = if *control {
+                    " as control of the hold-out, so nothing is sent"
+                } else {
+                    ""
+                };
+                let occurrence =
+                    occurrence(key, at).map_or(String::new(), |key| format!(", occurrence {key}"));
+                format!("Entered {cadence}{lead}{held}: {}{occurrence}.", entry_words(why))
+            }
+            Fact::Left {
+                cadence,
+                state,
+                reason,
+            } => left(cadence, state, reason.as_deref()),
+            Fact::Decided {
+                cadence,
+                step,
+                channel,
+                verdict,
+                reason,
+                until,
+            } => {
+                let what = touch(channel.as_deref(), cadence.as_deref(), step.as_deref());
+                let why = reason_words(reason);
+                match (verdict.as_str(), until) {
+                    ("hold", Some(until)) => {
+                        format!("Held {what}: {why}. Looked at again {}.", minute(*until, zone))
+                    }
+                    ("hold", None) => format!("Held {what}: {why}."),
+                    _ => format!("Did not send {what}: {why}."),
                 }
-                ("hold", None) => format!("Held {what}: {}.", reason_words(reason)),
-                _ => format!("Did not send {what}: {}.", reason_words(reason)),
-            };
-            ("decided", text)
-        }
-        Fact::Dropped {
-            cadence,
-            step,
-            channel,
-            state,
-            reason,
-        } => {
-            let what = touch(Some(channel), Some(cadence), Some(step));
-            let why = reason.as_deref().map_or_else(|| state.clone(), reason_words);
-            ("decided", format!("Did not send {what}: {why}."))
-        }
-        Fact::Message { .. } => ("message", message(fact)),
-        Fact::Event {
-            event_type,
-            human,
-            source,
-            data,
-            cadence,
-            step,
-            late,
-        } => {
-            let what = event(event_type, *human, data);
-            let about = cadence.as_ref().map_or(String::new(), |cadence| {
-                format!(", on {cadence}/{}", step.as_deref().unwrap_or("?"))
-            });
-            let origin = match (source.as_str(), late) {
-                ("kith" | "link" | "public", _) => String::new(),
-                (source, true) => format!(" (from {source}, told later)"),
-                (source, false) => format!(" (from {source})"),
-            };
-            ("event", format!("{what}{about}{origin}."))
-        }
-        Fact::Graded { .. } => ("graded", graded(fact, zone)),
-        Fact::Stood { before, after } => ("standing", format!("The customer went from {before} to {after}.")),
-        Fact::Lost { tier } => (
-            "lost",
-            format!(
+            }
+            Fact::Dropped {
+                cadence,
+                step,
+                channel,
+                state,
+                reason,
+            } => {
+                let what = touch(Some(channel), Some(cadence), Some(step));
+                let why = reason.as_deref().map_or_else(|| state.clone(), reason_words);
+                format!("Did not send {what}: {why}.")
+            }
+            Fact::Message { .. } => message(fact),
+            Fact::Event {
+                event_type,
+                human,
+                source,
+                data,
+                cadence,
+                step,
+                late,
+            } => {
+                let what = event(event_type, *human, data);
+                let about = cadence.as_ref().map_or(String::new(), |cadence| {
+                    format!(", on {cadence}/{}", step.as_deref().unwrap_or("?"))
+                });
+                let origin = match (source.as_str(), late) {
+                    ("kith" | "link" | "public", _) => String::new(),
+                    (source, true) => format!(" (from {source}, told later)"),
+                    (source, false) => format!(" (from {source})"),
+                };
+                format!("{what}{about}{origin}.")
+            }
+            Fact::Graded { .. } => graded(fact, zone),
+            Fact::Stood { before, after } => format!("The customer went from {before} to {after}."),
+            Fact::Lost { tier } => format!(
                 "The customer counts as lost{}: no purchase for too long.",
                 of_tier(tier.as_ref())
             ),
-        ),
-        Fact::WonBack { tier } => (
-            "won_back",
-            format!("The customer{} came back: won back.", of_tier(tier.as_ref())),
-        ),
-        Fact::Purchase {
-            amount,
-            currency,
-            product,
-            own,
-        } => {
-            let who = if *own { "Bought" } else { "The customer bought" };
-            let what = product
-                .as_ref()
-                .map_or(String::new(), |product| format!(" {product}"));
-            (
-                "purchase",
-                format!("{who}{what} for {} {currency}.", amount.normalize()),
-            )
-        }
-        Fact::Task {
-            title,
-            about,
-            owner,
-            due,
-        } => (
-            "task",
-            format!(
+            Fact::WonBack { tier } => format!("The customer{} came back: won back.", of_tier(tier.as_ref())),
+            Fact::Purchase {
+                amount,
+                currency,
+                product,
+                own,
+            } => {
+                let who = if *own { "Bought" } else { "The customer bought" };
+                let what = product
+                    .as_ref()
+                    .map_or(String::new(), |product| format!(" {product}"));
+                format!("{who}{what} for {} {currency}.", amount.normalize())
+            }
+            Fact::Task {
+                title,
+                about,
+                owner,
+                due,
+            } => format!(
                 "Task for {}{}: {title}. Due {}.",
                 owner.as_deref().unwrap_or("nobody yet"),
                 if about == "service" { " (service)" } else { "" },
                 minute(*due, zone)
             ),
-        ),
-        Fact::TaskDone { title, outcome, by } => (
-            "task",
-            format!(
+            Fact::TaskDone { title, outcome, by } => format!(
                 "Task closed{}: {title}{}.",
                 by.as_ref().map_or(String::new(), |by| format!(" by {by}")),
                 outcome
                     .as_ref()
                     .map_or(String::new(), |outcome| format!(" ({outcome})")),
             ),
-        ),
-        Fact::Grievance { text, own } => {
-            let who = if *own {
-                "Complained"
-            } else {
-                "A colleague of theirs complained"
-            };
-            (
-                "grievance",
-                format!(
-                    "{who}{}. Marketing waits until it is settled.",
-                    quoted(text.as_deref())
-                ),
-            )
-        }
-        Fact::GrievanceClosed { by } => (
-            "grievance",
-            format!(
+            Fact::Grievance { text, own } => {
+                let who = if *own {
+                    "Complained"
+                } else {
+                    "A colleague of theirs complained"
+                };
+                let said = quoted(text.as_deref());
+                format!("{who}{said}. Marketing waits until it is settled.")
+            }
+            Fact::GrievanceClosed { by } => format!(
                 "The complaint was settled{}.",
                 by.as_ref().map_or(String::new(), |by| format!(" by {by}"))
             ),
-        ),
-        Fact::Consent {
-            channel,
-            granted,
-            basis,
-            source,
-        } => {
-            let verb = if *granted { "Allowed" } else { "Refused" };
-            (
-                "consent",
-                format!(
-                    "{verb} {} ({}, from {source}).",
-                    channel_name(channel),
-                    reason_words(basis)
-                ),
-            )
+            Fact::Consent {
+                channel,
+                granted,
+                basis,
+                source,
+            } => {
+                let verb = if *granted { "Allowed" } else { "Refused" };
+                let (channel, basis) = (channel_name(channel), reason_words(basis));
+                format!("{verb} {channel} ({basis}, from {source}).")
+            }
         }
-    };
-    Told { at, kind, text }
-}
+    }
 
-/// What is due, as a sentence.
-pub fn coming(one: &Coming, zone: Tz) -> Told {
-    let (at, text) = match (&one.channel, one.due_at) {
-        (Some(channel), Some(due)) => {
-            let what = touch(Some(channel), Some(&one.cadence), Some(&one.step));
+    fn coming(&self, one: &Coming, zone: Tz) -> String {
+        let Coming { cadence, step, .. } = one;
+        if let (Some(channel), Some(_)) = (&one.channel, one.due_at) {
+            let what = touch(Some(channel), Some(cadence), Some(step));
             let held = one
                 .held
                 .as_deref()
@@ -213,25 +170,29 @@ pub fn coming(one: &Coming, zone: Tz) -> Told {
             let last = one
                 .expires_at
                 .map_or(String::new(), |at| format!("; not after {}", minute(at, zone)));
-            (due, format!("{what} is due{held}{last}."))
+            return format!("{what} is due{held}{last}.");
         }
-        _ if one.state == "control" => (
-            one.next_at,
-            format!(
-                "{} moves on past {}, sending nothing (control).",
-                one.cadence, one.step
-            ),
-        ),
-        _ if one.touch_state.is_some() => (
-            one.next_at,
-            format!("{} goes on after {}.", one.cadence, one.step),
-        ),
-        _ => (one.next_at, format!("{}/{} is due.", one.cadence, one.step)),
-    };
-    Told {
-        at,
-        kind: "next",
-        text,
+        match one.state.as_str() {
+            "control" => format!("{cadence} moves on past {step}, sending nothing (control)."),
+            _ if one.touch_state.is_some() => format!("{cadence} goes on after {step}."),
+            _ => format!("{cadence}/{step} is due."),
+        }
+    }
+
+    fn reason(&self, found: &Assessment) -> String {
+        found.reason()
+    }
+
+    fn ended(&self, lead: &LeadRow) -> Option<String> {
+        match (&lead.not_fit, lead.closed_at) {
+            (Some(why), _) => Some(format!("given up: {why}")),
+            (None, Some(at)) => Some(format!(
+                "{} on {}",
+                lead.outcome.as_deref().unwrap_or("closed"),
+                at.date_naive()
+            )),
+            (None, None) => None,
+        }
     }
 }
 
@@ -384,12 +345,8 @@ mod tests {
 
     fn sentence(fact: Value) -> String {
         let fact: Fact = serde_json::from_value(fact).unwrap();
-        told(
-            "2026-11-20T10:00:00Z".parse().unwrap(),
-            &fact,
-            chrono_tz::Asia::Shanghai,
-        )
-        .text
+        let at = "2026-11-20T10:00:00Z".parse().unwrap();
+        English.fact(at, &fact, chrono_tz::Asia::Shanghai)
     }
 
     #[test]

@@ -1,9 +1,8 @@
-//! Stored words in words for people.
+//! Stored words in English.
 
 use serde_json::Value;
 
-/// The longest quotation.
-const QUOTED: usize = 160;
+use super::super::{quoted, short};
 
 /// An event in words, without a full stop.
 pub fn event(event_type: &str, human: bool, data: &Value) -> String {
@@ -101,30 +100,4 @@ pub fn channel_name(channel: &str) -> &str {
 
 fn named(name: Option<&str>) -> String {
     name.map_or(String::new(), |name| format!(" ({})", short(name)))
-}
-
-/// A quotation with a space before it; nothing for nothing.
-pub fn quoted(text: Option<&str>) -> String {
-    text.filter(|text| !text.trim().is_empty())
-        .map_or(String::new(), |text| format!(" \u{201c}{}\u{201d}", short(text)))
-}
-
-/// One line, not too long.
-pub fn short(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= QUOTED {
-        return line;
-    }
-    line.chars().take(QUOTED).chain(['\u{2026}']).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quotations_are_one_short_line() {
-        assert_eq!(short("a\n b\tc"), "a b c");
-        assert_eq!(short(&"x".repeat(500)).chars().count(), QUOTED + 1);
-    }
 }
