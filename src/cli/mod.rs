@@ -18,6 +18,7 @@ mod own_database;
 mod person;
 mod plan;
 mod preview;
+mod recover;
 mod report;
 mod report_tables;
 mod restore;
@@ -101,6 +102,7 @@ enum Command {
     User(user::UserArgs),
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
+    Recover(recover::RecoverArgs),
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
     Version(version::VersionArgs),
@@ -155,6 +157,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
         Command::User(args) => user::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) => restore::run(args, context).await,
+        Command::Recover(args) => recover::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,
         Command::Version(args) => version::run(args, context).await,

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod apply;
 pub mod backup;
+pub mod brake;
 pub mod by_hand;
 pub mod care;
 pub mod clear;
@@ -15,8 +16,10 @@ pub mod import;
 pub mod ingest;
 pub mod journal;
 pub mod links;
+pub mod outcomes;
 pub mod person;
 pub mod plan;
+pub mod recover;
 pub mod regrade;
 pub mod report;
 pub mod retier;
@@ -61,7 +64,7 @@ pub struct Deps {
     pub channels: Channels,
     /// Numbers links and signs tokens.
     pub links: LinkDesk,
-    /// Outcomes while the database is away.
+    /// Outcomes while the database is away, and the trail of what crossed.
     pub journal: Journal,
     rules: RwLock<Arc<Rules>>,
     incarnation: RwLock<Incarnation>,

@@ -30,6 +30,7 @@ pub mod person;
 pub mod purchase;
 pub mod queue;
 pub mod recipient;
+pub mod recover;
 pub mod report;
 pub mod sandbox;
 pub mod session;
@@ -92,6 +93,21 @@ pub enum StoreError {
         /// The version this program needs.
         needed: i64,
     },
+}
+
+impl StoreError {
+    /// Whether the database refuses the data themselves, so that trying again cannot help: not a lost connection, a lock, a
+    /// full disk or a server that is only a standby.
+    pub fn is_about_data(&self) -> bool {
+        match self {
+            Self::Decode(_) => true,
+            Self::Sql(sqlx::Error::Database(error)) => error
+                .code()
+                // Data exception, cardinality, integrity, limit exceeded.
+                .is_some_and(|code| ["21", "22", "23", "54"].iter().any(|class| code.starts_with(class))),
+            _ => false,
+        }
+    }
 }
 
 /// Opens a pool, and proves by one connection that the database can be reached.

@@ -39,6 +39,7 @@ const COMMANDS: &[&str] = &[
     "user add",
     "backup",
     "restore",
+    "recover",
     "doctor",
     "version",
 ];
