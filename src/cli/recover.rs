@@ -54,7 +54,10 @@ pub async fn run(args: RecoverArgs, context: &Context) -> Result<ExitCode> {
     let found = recover::list(&mut conn, &folder, args.limit).await?;
     drop(conn);
     let tables = [
-        table("Forgotten: sent or maybe sent from here, unknown to the database", &found.forgotten),
+        table(
+            "Forgotten: sent or maybe sent from here, unknown to the database",
+            &found.forgotten,
+        ),
         table("Uncertain: nobody heard the answer", &found.uncertain),
     ];
     print!("{}", output::text(args.format, &tables, &found)?);

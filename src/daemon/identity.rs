@@ -57,7 +57,10 @@ pub async fn check(
     }
     let bound = mode != Mode::Live || bind(&mut conn, &known).await?;
     if !bound {
-        why.push("live mode is bound to another database than this copy; `kith brake off --live` binds it here".to_owned());
+        why.push(
+            "live mode is bound to another database than this copy; `kith brake off --live` binds it here"
+                .to_owned(),
+        );
     }
     drop(conn);
     if !why.is_empty() && !known.brake {
@@ -70,7 +73,9 @@ async fn bind(conn: &mut sqlx::PgConnection, known: &Control) -> Result<bool> {
     if known.live_database_id.is_none() {
         control::bind_live(conn).await?;
     }
-    Ok(known.live_database_id.is_none_or(|bound| bound == known.database_id))
+    Ok(known
+        .live_database_id
+        .is_none_or(|bound| bound == known.database_id))
 }
 
 async fn put_on(pool: &PgPool, ids: &IdSource, why: &[String], now: DateTime<Utc>) -> Result<()> {

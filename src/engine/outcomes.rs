@@ -80,7 +80,10 @@ pub async fn settle(deps: &Deps, ended: Vec<Ended>, owed: &mut Vec<Ended>) {
     }
     // Written from the front, so the new ones are the last.
     let new = owed.len().saturating_sub(new);
-    if let Err(error) = deps.journal.append(owed[new..].iter().filter(|one| one.is_kept())) {
+    if let Err(error) = deps
+        .journal
+        .append(owed[new..].iter().filter(|one| one.is_kept()))
+    {
         // Nothing is lost even so: the rows stay `crossing` and become uncertain when this daemon ends.
         tracing::error!(%error, "the journal could not be written");
     }

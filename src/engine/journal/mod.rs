@@ -109,7 +109,10 @@ impl Journal {
     /// Notes what attempts came to, as this host saw it.
     pub fn ended(&self, ended: &[Ended]) -> Result<()> {
         let Some(place) = &self.place else { return Ok(()) };
-        let outcomes = ended.iter().map(|one| (one.message(), one.word().to_owned())).collect();
+        let outcomes = ended
+            .iter()
+            .map(|one| (one.message(), one.word().to_owned()))
+            .collect();
         lock(&place.trail).append(&Line::Ended { outcomes })?;
         Ok(())
     }
@@ -147,7 +150,8 @@ impl Journal {
         let Some(place) = &self.place else { return Ok(0) };
         let mut replayed = 0;
         for path in files(&place.folder, ".outcomes")? {
-            let file = File::open(&path).with_context(|| format!("reading the journal {}", path.display()))?;
+            let file =
+                File::open(&path).with_context(|| format!("reading the journal {}", path.display()))?;
             if file.try_lock().is_err() {
                 continue;
             }

@@ -117,7 +117,13 @@ impl Trail {
         let path = self
             .folder
             .join(format!("{}.{:06}.crossings", self.process, self.number));
-        let file = Arc::new(OpenOptions::new().create(true).append(true).mode(0o600).open(path)?);
+        let file = Arc::new(
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(path)?,
+        );
         self.length = 0;
         self.file = Some(file.clone());
         drop_oldest(&self.folder)?;
@@ -127,7 +133,10 @@ impl Trail {
 
 /// Makes the folder, for its owner only.
 pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
 }
 
 /// Drops the files that were written to longest ago, while all together are too long.
@@ -215,10 +224,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("journal");
         let mut trail = Trail::new(&folder, Uuid::nil());
-        assert!(trail.append(&crossed(1)).unwrap().is_some(), "the first waits for the disk");
-        assert!(trail.append(&crossed(2)).unwrap().is_none(), "the next within a second does not");
+        assert!(
+            trail.append(&crossed(1)).unwrap().is_some(),
+            "the first waits for the disk"
+        );
+        assert!(
+            trail.append(&crossed(2)).unwrap().is_none(),
+            "the next within a second does not"
+        );
         let path = files(&folder).unwrap().remove(0);
-        std::fs::write(&path, [std::fs::read(&path).unwrap().as_slice(), b"{\"what\":\"cro"].concat()).unwrap();
+        std::fs::write(
+            &path,
+            [std::fs::read(&path).unwrap().as_slice(), b"{\"what\":\"cro"].concat(),
+        )
+        .unwrap();
         let read: Vec<Line> = lines(&path, false).unwrap().collect();
         assert_eq!(read, [crossed(1), crossed(2)]);
     }
@@ -249,6 +268,9 @@ mod tests {
         assert_eq!(files(dir.path()).unwrap().len(), 6);
         let last = last_files(dir.path()).unwrap();
         assert_eq!(last.len(), 2);
-        assert!(last.iter().all(|path| path.to_str().unwrap().ends_with(".000003.crossings")));
+        assert!(
+            last.iter()
+                .all(|path| path.to_str().unwrap().ends_with(".000003.crossings"))
+        );
     }
 }
