@@ -1,6 +1,6 @@
 //! Recover: what this host sent, or may have sent, and the database does not know; and writing it down there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::Result;
@@ -95,8 +95,8 @@ async fn compare(
         })
         .flatten()
         .collect();
-    let unknown: std::collections::HashSet<Uuid> = if asked.is_empty() {
-        Default::default()
+    let unknown: HashSet<Uuid> = if asked.is_empty() {
+        HashSet::new()
     } else {
         table::unknown(conn, &asked).await?.into_iter().collect()
     };

@@ -173,7 +173,7 @@ async fn on_and_off_at_once_leave_no_daemon_behind() {
             set(&town.db.pool, true, town.now()),
             set(&town.db.pool, false, town.now()),
         );
-        futures::future::join(on, off).await;
+        Box::pin(futures::future::join(on, off)).await;
         let astray = "select count(*) from daemon d, control c where d.braked and not c.brake";
         assert_eq!(town.count(astray).await, 0);
     }

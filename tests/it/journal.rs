@@ -15,6 +15,7 @@ use kith::engine::{Deps, recover, sweep};
 use kith::store::outcome::MessageRow;
 use kith::store::{control, outcome};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::rig::{OPEN_HOURS, Postbox, Town, bury, one_mail, run_dry, until, within};
@@ -73,23 +74,28 @@ impl Scene {
         sqlx::query(statement).execute(&self.town.db.pool).await.unwrap();
     }
 
-    /// Makes the database forget the crossings of some people, as if their last commits had been lost.
+    /// The database forgets the crossings of some people, and what they were charged.
     async fn forget(&self, people: &str) {
-        let text = format!(
-            "with m as (delete from message m using contact c where c.id = m.contact_id and c.email {people} returning m.*),
-                  t as (update touch t set state = 'queued', done_at = null from m where t.id = m.touch_id returning t.*)
-             insert into queue (touch_id, shard, message_id, enrollment_id, contact_id, account_id, cadence, cadence_version_id,
-                                step_key, address_hash, class, channel, due_at, first_due_at, expires_at)
-             select t.id, t.shard, m.id, t.enrollment_id, t.contact_id, m.account_id, m.cadence, e.cadence_version_id, t.step_key,
-                    c.email_hash, m.class, m.channel, t.due_at, t.due_at, t.due_at + interval '30 days'
-             from t join m on m.touch_id = t.id join enrollment e on e.id = t.enrollment_id join contact c on c.id = t.contact_id"
-        );
+        let text = forgetting(people);
         sqlx::query(sqlx::AssertSqlSafe(text))
             .execute(&self.town.db.pool)
             .await
             .unwrap();
         self.run("delete from pace").await;
     }
+}
+
+/// Makes the database forget the crossings of people whose address is so, as if the commits had been lost.
+fn forgetting(people: &str) -> String {
+    format!(
+        "with m as (delete from message m using contact c where c.id = m.contact_id and c.email {people} returning m.*),
+          t as (update touch t set state = 'queued', done_at = null from m where t.id = m.touch_id returning t.*)
+         insert into queue (touch_id, shard, message_id, enrollment_id, contact_id, account_id, cadence, cadence_version_id,
+                            step_key, address_hash, class, channel, due_at, first_due_at, expires_at)
+         select t.id, t.shard, m.id, t.enrollment_id, t.contact_id, m.account_id, m.cadence, e.cadence_version_id, t.step_key,
+                c.email_hash, m.class, m.channel, t.due_at, t.due_at, t.due_at + interval '30 days'
+         from t join m on m.touch_id = t.id join enrollment e on e.id = t.enrollment_id join contact c on c.id = t.contact_id"
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -428,4 +434,76 @@ async fn the_trail_names_nobody() {
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     path.metadata().unwrap().permissions().mode() & 0o777
+}
+
+/// A running daemon: the database goes away under it, comes back, and has lost its last commits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_daemon_looks_again_after_the_database_was_away() {
+    let scene = Scene::with(40).await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(kith::daemon::run(scene.deps.clone(), stop.clone()));
+    until("all were sent", async || {
+        (scene.postbox.len() == 40).then_some(())
+    })
+    .await;
+    let accepted = "select count(*) from message where outcome = 'accepted'";
+    until("and written", async || {
+        (scene.town.count(accepted).await == 40).then_some(())
+    })
+    .await;
+    // Nobody gets in while it is changed.
+    let name = scene.town.db.options.get_database().unwrap().to_owned();
+    let server = sqlx::PgPool::connect_with(scene.town.db.options.clone().database("postgres"))
+        .await
+        .unwrap();
+    let door = async |open: bool| {
+        let text = format!("alter database {name} allow_connections {open}");
+        sqlx::query(sqlx::AssertSqlSafe(text))
+            .execute(&server)
+            .await
+            .unwrap();
+    };
+    let mut own = scene.town.db.pool.acquire().await.unwrap();
+    let me: i32 = sqlx::query_scalar("select pg_backend_pid()")
+        .fetch_one(&mut *own)
+        .await
+        .unwrap();
+    door(false).await;
+    let others =
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1 and pid <> $2";
+    let gone: i64 = sqlx::query_scalar(others)
+        .bind(&name)
+        .bind(me)
+        .fetch_one(&server)
+        .await
+        .unwrap();
+    assert!(gone > 0);
+    sqlx::query(sqlx::AssertSqlSafe(forgetting("< 'p00000006'")))
+        .execute(&mut *own)
+        .await
+        .unwrap();
+    sqlx::query("delete from pace").execute(&mut *own).await.unwrap();
+    drop(own);
+    door(true).await;
+    let reason = until("the brake is on", async || {
+        let said: Result<Option<String>, _> =
+            sqlx::query_scalar("select brake_reason from control where brake")
+                .fetch_optional(&scene.town.db.pool)
+                .await;
+        said.ok().flatten()
+    })
+    .await;
+    assert!(reason.contains("is behind"), "{reason}");
+    until("it claims again, and the gate holds them", async || {
+        (scene
+            .town
+            .count("select count(*) from queue where held = 'brake'")
+            .await
+            == 5)
+            .then_some(())
+    })
+    .await;
+    assert_eq!(scene.postbox.len(), 40);
+    stop.cancel();
+    within(running).await.unwrap().unwrap();
 }
