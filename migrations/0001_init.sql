@@ -8,6 +8,8 @@ create table control (
     system_identifier text,                       -- of the server that was last known; a change means restore, copy or failover
     timeline          integer,
     live_database_id  uuid,                       -- live mode is bound to this identity
+    former_ids        uuid[] not null default '{}', -- identities of the databases this one was restored from
+    settled_at        timestamptz,                -- business time: an operator answers for what was sent before
     brake             boolean not null default false,
     brake_reason      text,
     brake_by          text,
@@ -29,7 +31,8 @@ create table daemon (
     mode         text not null check (mode in ('sandbox', 'rehearsal', 'live')),
     started_at   timestamptz not null,            -- lease time: the database's clock
     heartbeat_at timestamptz not null,
-    ended_at     timestamptz
+    ended_at     timestamptz,
+    braked       boolean not null default false   -- the brake once more, on the row that each crossing of this daemon locks
 );
 
 create table source (

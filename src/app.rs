@@ -36,7 +36,7 @@ pub struct Options {
     pub clock: Clock,
     /// New ids.
     pub ids: IdSource,
-    /// Where the journal is kept; `None` keeps none.
+    /// The folder of the journal; `None` keeps none.
     pub journal: Option<PathBuf>,
     /// What this incarnation does: `all`, or `worker` (it sends and serves nothing).
     pub roles: Vec<String>,
@@ -79,11 +79,13 @@ pub async fn build(pool: PgPool, settings: Settings, options: Options) -> Result
         links: LinkDesk::new(TokenKey::new(&control.token_key), &settings.listen.public_url),
         settings,
         channels,
-        journal: options.journal.map_or_else(Journal::none, Journal::at),
+        journal: options.journal.map_or_else(Journal::none, |folder| {
+            Journal::at(folder, id, control.database_id)
+        }),
         rules,
         incarnation,
     }));
-    let replayed = deps.journal.replay(&deps.pool).await?;
+    let replayed = deps.journal.replay(&deps.pool, &deps.clock).await?;
     if replayed > 0 {
         tracing::warn!(outcomes = replayed, "outcomes from the journal were written");
     }

@@ -4,16 +4,16 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use serde_json::json;
 
 use super::Context;
 use super::context::{actor, refused};
-use crate::store::control;
+use crate::engine::brake::{self, Order};
 
 /// Stop everything that would go out, or let it go on
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What has reached the point of no return still ends; everything else waits, and is checked again before it goes.
+What has reached the point of no return when `brake on` answers still ends; everything else waits, and is checked again
+before it goes. Lifting it says that you answer for what was sent before: see `kith recover`.
 
 Examples:
   kith brake on --reason 'wrong price in b-pricing'
@@ -47,23 +47,13 @@ pub async fn run(args: BrakeArgs, context: &Context) -> Result<ExitCode> {
     if on && args.live {
         return refused("--live goes with `brake off`");
     }
-    let mut tx = opened.pool.begin().await?;
-    control::brake(&mut tx, on, &args.reason, &actor(), now).await?;
-    if args.live {
-        control::bind_live(&mut tx).await?;
-    }
-    let after = json!({ "on": on, "reason": args.reason, "live": args.live });
-    control::audit(
-        &mut tx,
-        context.ids.next(now),
-        now,
-        &actor(),
-        "brake",
-        "control",
-        Some(&after),
-    )
-    .await?;
-    tx.commit().await?;
+    let order = Order {
+        on,
+        reason: &args.reason,
+        by: &actor(),
+        live: args.live,
+    };
+    brake::set(&opened.pool, &context.ids, order, now).await?;
     println!(
         "{}",
         if on {

@@ -71,6 +71,11 @@ impl Context {
         }
     }
 
+    /// The folder of this machine's journal.
+    pub fn journal(&self) -> Result<PathBuf> {
+        Ok(self.state_dir()?.join("journal"))
+    }
+
     /// Opens the database, whatever its schema: the one that is configured, else the embedded one.
     pub async fn reach(&self) -> Result<Opened> {
         let database = &self.settings.database;

@@ -19,6 +19,7 @@ mod own_server;
 mod person;
 mod plan;
 mod preview;
+mod recover;
 mod report;
 mod report_tables;
 mod restore;
@@ -103,6 +104,7 @@ enum Command {
     User(user::UserArgs),
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
+    Recover(recover::RecoverArgs),
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
     Version(version::VersionArgs),
@@ -176,6 +178,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
         Command::User(args) => user::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) => restore::run(args, context).await,
+        Command::Recover(args) => recover::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,
         Command::Version(args) => version::run(args, context).await,

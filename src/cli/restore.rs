@@ -16,8 +16,8 @@ use crate::store;
 /// Fill an empty database from a backup; the brake is on afterwards
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The database gets a new identity and its brake is on, so that nothing is sent twice: look at what may have been sent
-since the backup, then `kith brake off`. All or nothing: a file that is damaged changes nothing.
+The database gets a new identity and its brake is on, so that nothing is sent twice: `kith recover` on each machine
+that sends lists what may have been sent since the backup, then `kith brake off`. All or nothing: a file that is damaged changes nothing.
 
 Examples:
   kith restore kith-2027-01-31.backup

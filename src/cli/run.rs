@@ -36,10 +36,14 @@ pub struct RunArgs {
 pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
     let counts = super::trace::metrics()?;
     let opened = context.open().await?;
-    let journal = context.state_dir()?.join("journal.jsonl");
+    let journal = context.journal()?;
     let mode = opened.settings.delivery.mode;
     let clock = Clock::System;
-    identity::check(&opened.pool, mode, clock.now()).await?;
+    if !identity::check(&opened.pool, mode, Some(&journal), &context.ids, clock.now()).await? {
+        warn!(
+            "live mode is bound to another database than this copy: nothing is claimed until `kith brake off --live`"
+        );
+    }
     let app = app::build(
         opened.pool.clone(),
         Settings::clone(&opened.settings),

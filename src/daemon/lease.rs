@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use chrono::TimeDelta;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 
+use super::identity;
 use crate::clock::Clock;
 use crate::engine::Deps;
 use crate::store::daemon;
@@ -20,16 +21,19 @@ const MOST_OFF: TimeDelta = TimeDelta::seconds(5);
 #[derive(Clone)]
 pub struct Lease {
     may_claim: Arc<AtomicBool>,
+    doubt: Arc<Notify>,
     keeper: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Lease {
     /// Starts to keep it.
     pub fn hold(deps: Arc<Deps>) -> Self {
-        let may_claim = Arc::new(AtomicBool::new(true));
-        let keeper = tokio::spawn(keep(deps, may_claim.clone()));
+        let may_claim = Arc::new(AtomicBool::new(false));
+        let doubt = Arc::new(Notify::new());
+        let keeper = tokio::spawn(keep(deps, may_claim.clone(), doubt.clone()));
         Self {
             may_claim,
+            doubt,
             keeper: Arc::new(Mutex::new(Some(keeper))),
         }
     }
@@ -37,6 +41,13 @@ impl Lease {
     /// Whether new work may be taken.
     pub fn may_claim(&self) -> bool {
         self.may_claim.load(Ordering::Relaxed)
+    }
+
+    /// Something failed: the database may have been away, and may be another one now. Nothing is claimed until it was looked
+    /// at again.
+    pub fn doubt(&self) {
+        self.may_claim.store(false, Ordering::Relaxed);
+        self.doubt.notify_one();
     }
 
     /// Stops keeping it.
@@ -47,7 +58,7 @@ impl Lease {
     }
 }
 
-async fn keep(deps: Arc<Deps>, may_claim: Arc<AtomicBool>) {
+async fn keep(deps: Arc<Deps>, may_claim: Arc<AtomicBool>, doubt: Arc<Notify>) {
     let every = deps
         .settings
         .lease
@@ -55,34 +66,40 @@ async fn keep(deps: Arc<Deps>, may_claim: Arc<AtomicBool>) {
         .length()
         .to_std()
         .unwrap_or(Duration::from_secs(5));
-    let dead_after = deps
-        .settings
-        .lease
-        .dead_after
-        .length()
-        .to_std()
-        .unwrap_or(Duration::from_secs(30));
-    let mut last = Instant::now();
+    // The journal was read before this process began; from then on only after the database was away.
+    let mut doubtful = false;
     loop {
-        match beat(&deps).await {
-            Ok(in_time) => {
-                last = Instant::now();
-                may_claim.store(in_time, Ordering::Relaxed);
+        match beat(&deps, doubtful).await {
+            Ok(may) => {
+                doubtful = false;
+                may_claim.store(may, Ordering::Relaxed);
             }
             Err(error) => {
-                tracing::warn!(%error, "no heartbeat");
-                // Others may bury us any moment now: take nothing new.
-                if last.elapsed() * 2 > dead_after {
-                    may_claim.store(false, Ordering::Relaxed);
-                }
+                // Others may bury us any moment now, and who answers next may have forgotten what crossed.
+                tracing::warn!(%error, "no heartbeat: nothing is claimed");
+                doubtful = true;
+                may_claim.store(false, Ordering::Relaxed);
             }
         }
-        tokio::time::sleep(every).await;
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = doubt.notified() => doubtful = true,
+        }
     }
 }
 
-/// One heartbeat. False when this machine's clock is too far off.
-async fn beat(deps: &Deps) -> Result<bool> {
+/// One heartbeat, and a look at whose answer it was. False when nothing may be claimed: this machine's clock is too far off, or
+/// the database is a copy that live mode is not bound to.
+async fn beat(deps: &Deps, doubtful: bool) -> Result<bool> {
+    let in_time = alive(deps).await?;
+    let memory = deps.journal.folder().filter(|_| doubtful);
+    let mode = deps.settings.delivery.mode;
+    let bound = identity::check(&deps.pool, mode, memory, &deps.ids, deps.clock.now()).await?;
+    Ok(in_time && bound)
+}
+
+/// Says that this incarnation lives, or becomes a new one. False when this machine's clock is too far off.
+async fn alive(deps: &Deps) -> Result<bool> {
     let mut conn = deps.pool.acquire().await?;
     let Some(database) = daemon::heartbeat(&mut conn, deps.incarnation()).await? else {
         let id = deps.ids.next(deps.clock.now());

@@ -67,6 +67,7 @@ async fn flow(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
                 }
                 Err(error) => {
                     failures += 1;
+                    lease.doubt();
                     tracing::warn!(%error, failures, "a round of the flow failed");
                     false
                 }

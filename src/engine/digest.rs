@@ -4,8 +4,7 @@
 //! no count of messages knows it. Brake, rehearsal, a closed address and the crossing hold for it all the same.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
@@ -14,17 +13,20 @@ use futures::{StreamExt as _, stream};
 use ring::digest::{SHA256, digest as sha256};
 use uuid::Uuid;
 
+use super::journal::trail::Mark;
+use super::outcomes::{self, Ended};
 use super::{Deps, Summary};
 use crate::channel::{BuiltEmail, BuiltMessage, Channel, Crossed, Crossing, SendOutcome};
 use crate::domain::address_hash::{AddressHash, AddressKey};
-use crate::domain::cadence::ChannelKind;
+use crate::domain::cadence::{ChannelKind, Class};
 use crate::domain::email::EmailAddress;
 use crate::domain::gate::Clearance;
 use crate::domain::zone::{local_date, to_instant};
 use crate::render::digest::{Digest, Item, render};
 use crate::render::mime::{Envelope, build_email};
 use crate::store::control;
-use crate::store::digest::{self as table, Copy, Due, Line, Moment};
+use crate::store::digest::{self as table, Copy, Due, End, Line, Moment};
+use crate::store::queue::Incarnation;
 
 /// Tasks that one mail lists; of the rest it says how many there are.
 const MOST: i64 = 40;
@@ -239,9 +241,9 @@ async fn hand_over(
     } = letter;
     let ticket = Ticket {
         deps,
-        copy: &copy,
+        copy: &copy.clone(),
         address_hash,
-        crossed: AtomicBool::new(false),
+        crossed: Mutex::default(),
     };
     let outcome = channel
         .send(Clearance::for_colleague(), &BuiltMessage::Email(email), &ticket)
@@ -260,19 +262,21 @@ async fn hand_over(
         SendOutcome::NotCrossed => ("deferred", "not crossed".to_owned(), Some(now + AGAIN)),
     };
     metrics::counter!("kith_digests_total", "outcome" => state).increment(1);
-    let mut conn = deps.pool.acquire().await?;
-    if ticket.crossed.load(Ordering::SeqCst) {
-        table::end(
-            &mut conn,
-            deps.incarnation(),
-            &copy,
-            state,
-            &reply,
+    let reply = reply.replace('\0', "\u{fffd}");
+    let crossed = lock(&ticket.crossed).take();
+    if let Some(who) = crossed {
+        let end = End {
+            who,
+            copy,
+            state: state.to_owned(),
+            reply,
             again_at,
-            deps.clock.now(),
-        )
-        .await?;
+            at: deps.clock.now(),
+        };
+        // What the database does not take now is in the journal, for the next start.
+        outcomes::settle(deps, vec![Ended::Digest(Box::new(end))], &mut Vec::new()).await;
     } else {
+        let mut conn = deps.pool.acquire().await?;
         table::note(&mut conn, &copy, state, &reply, again_at, deps.clock.now()).await?;
     }
     Ok(())
@@ -283,14 +287,34 @@ struct Ticket<'a> {
     deps: &'a Deps,
     copy: &'a Copy,
     address_hash: AddressHash,
-    crossed: AtomicBool,
+    /// In whose name it crossed.
+    crossed: Mutex<Option<Incarnation>>,
 }
 
 impl Ticket<'_> {
     async fn record(&self) -> Result<bool> {
-        let mut conn = self.deps.pool.acquire().await?;
         let (who, now) = (self.deps.incarnation(), self.deps.clock.now());
-        Ok(table::cross(&mut conn, who, self.copy, self.address_hash.as_bytes(), now).await?)
+        let passed = {
+            let mut conn = self.deps.pool.acquire().await?;
+            table::cross(&mut conn, who, self.copy, self.address_hash.as_bytes(), now).await?
+        };
+        if passed {
+            *lock(&self.crossed) = Some(who);
+            let mark = Mark {
+                message: self.copy.message_id,
+                touch: Uuid::nil(),
+                enrollment: Uuid::nil(),
+                contact: self.copy.owner_id,
+                cadence: "digest".to_owned(),
+                step: self.copy.day.to_string(),
+                channel: ChannelKind::Email.as_str().to_owned(),
+                class: Class::Alert.number(),
+            };
+            if let Err(error) = self.deps.journal.crossed(vec![mark], now).await {
+                tracing::error!(%error, "the trail of the crossings could not be written");
+            }
+        }
+        Ok(passed)
     }
 }
 
@@ -298,10 +322,7 @@ impl Crossing for Ticket<'_> {
     fn cross(&self) -> BoxFuture<'_, Crossed> {
         Box::pin(async move {
             match self.record().await {
-                Ok(true) => {
-                    self.crossed.store(true, Ordering::SeqCst);
-                    Crossed::Go
-                }
+                Ok(true) => Crossed::Go,
                 Ok(false) => Crossed::Stop,
                 Err(error) => {
                     // What cannot be recorded must not be sent.
@@ -311,4 +332,8 @@ impl Crossing for Ticket<'_> {
             }
         })
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod apply;
 pub mod backup;
+pub mod brake;
 pub mod by_hand;
 pub mod care;
 pub mod clear;
@@ -16,8 +17,10 @@ pub mod ingest;
 pub mod journal;
 pub mod links;
 pub mod meters;
+pub mod outcomes;
 pub mod person;
 pub mod plan;
+pub mod recover;
 pub mod regrade;
 pub mod report;
 pub mod retier;
@@ -62,7 +65,7 @@ pub struct Deps {
     pub channels: Channels,
     /// Numbers links and signs tokens.
     pub links: LinkDesk,
-    /// Outcomes while the database is away.
+    /// Outcomes while the database is away, and the trail of what crossed.
     pub journal: Journal,
     rules: RwLock<Arc<Rules>>,
     incarnation: RwLock<Incarnation>,

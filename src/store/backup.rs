@@ -185,7 +185,11 @@ pub async fn settle(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "update control set database_id = $1, brake = true, brake_reason = $2, brake_by = $3, brake_at = $4",
+        r#"
+        update control
+        set former_ids = former_ids || database_id, database_id = $1, brake = true, brake_reason = $2, brake_by = $3,
+            brake_at = $4
+        "#,
         database_id,
         reason,
         by,

@@ -243,7 +243,12 @@ pub async fn enroll_contacts(
 }
 
 /// Suppresses the addresses of the people `from..=to`.
-pub async fn suppress(conn: &mut PgConnection, from: i64, to: i64, at: DateTime<Utc>) -> Result<(), StoreError> {
+pub async fn suppress(
+    conn: &mut PgConnection,
+    from: i64,
+    to: i64,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
     sqlx::query!(
         r#"
         insert into suppression (address_hash, channel, reason, at)

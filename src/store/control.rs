@@ -17,6 +17,10 @@ pub struct Control {
     pub timeline: Option<i32>,
     /// Identity that live mode is bound to.
     pub live_database_id: Option<Uuid>,
+    /// Identities of the databases that this one was restored from.
+    pub former_ids: Vec<Uuid>,
+    /// An operator answers for what was sent before.
+    pub settled_at: Option<DateTime<Utc>>,
     /// Nothing crosses while it is on.
     pub brake: bool,
     /// Why it is on.
@@ -38,8 +42,8 @@ pub async fn read(conn: &mut PgConnection) -> Result<Control, StoreError> {
     let row = sqlx::query_as!(
         Control,
         r#"
-        select database_id, system_identifier, timeline, live_database_id, brake, brake_reason, brake_at, token_key,
-               address_key, simulated_now, simulated_target
+        select database_id, system_identifier, timeline, live_database_id, former_ids, settled_at, brake, brake_reason,
+               brake_at, token_key, address_key, simulated_now, simulated_target
         from control
         "#
     )
@@ -48,7 +52,8 @@ pub async fn read(conn: &mut PgConnection) -> Result<Control, StoreError> {
     Ok(row)
 }
 
-/// Puts the brake on or takes it off.
+/// Puts the brake on or takes it off. On is only certain after [`hold_daemons`]; off says that an operator answers for
+/// what was sent before.
 pub async fn brake(
     conn: &mut PgConnection,
     on: bool,
@@ -57,15 +62,46 @@ pub async fn brake(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "update control set brake = $1, brake_reason = $2, brake_by = $3, brake_at = $4",
+        r#"
+        update control
+        set brake = $1, brake_reason = $2, brake_by = $3, brake_at = $4,
+            settled_at = case when $1 then settled_at else greatest(settled_at, $4) end
+        "#,
         on,
         reason,
         by,
         now,
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
+    if !on {
+        sqlx::query!("update daemon set braked = false where braked")
+            .execute(conn)
+            .await?;
+    }
     Ok(())
+}
+
+/// The second transaction of the brake, after the first has committed: tells every daemon on the row that its crossings
+/// lock. A crossing that looked at the brake before either has that lock, and this waits until it has committed, or it
+/// comes later and finds the row changed. False = the brake is off again.
+pub async fn hold_daemons(conn: &mut PgConnection) -> Result<bool, StoreError> {
+    // In the order in which the brake is lifted: control, then daemons.
+    let on = sqlx::query_scalar!("select brake from control for update")
+        .fetch_one(&mut *conn)
+        .await?;
+    if on {
+        sqlx::query!(
+            r#"
+            update daemon d set braked = true
+            from (select id from daemon where ended_at is null order by id for update) live
+            where d.id = live.id
+            "#
+        )
+        .execute(conn)
+        .await?;
+    }
+    Ok(on)
 }
 
 /// Notes the simulated time, or that the clock is real again.
@@ -96,8 +132,11 @@ pub async fn server_identity(conn: &mut PgConnection) -> Result<Option<(String, 
     }
     let row = sqlx::query!(
         r#"
-        select s.system_identifier::text as "system!", c.timeline_id as "timeline!"
-        from pg_control_system() s, pg_control_checkpoint() c
+        select s.system_identifier::text as "system!",
+               -- That of the last checkpoint is still the old one for a while after a promotion.
+               case when pg_is_in_recovery() then (select timeline_id from pg_control_checkpoint())
+                    else ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int end as "timeline!"
+        from pg_control_system() s
         "#
     )
     .fetch_one(conn)

@@ -66,7 +66,7 @@ pub async fn rings(
 
 /// Judges and records a group: returns the touches that may go. Nothing else in the program makes a row `crossing`.
 ///
-/// Queue rows are locked in id order, then pace rows in key order; no two members of a group may name the same pace row.
+/// The daemon's own row is locked first, shared: nobody else's crossings wait for it. Queue rows are locked in id order, then pace rows in key order; no two members of a group may name the same pace row.
 pub async fn cross(
     conn: &mut PgConnection,
     who: Incarnation,
@@ -87,7 +87,13 @@ pub async fn cross(
     }
     let rows = sqlx::query_scalar!(
         r#"
-        with mine as materialized (
+        with alive as materialized (
+            -- Locked, so that a burial or the brake waits for this statement, or this statement sees them.
+            select d.id
+            from daemon d
+            where d.id = $1 and d.epoch = $2 and d.ended_at is null and not d.braked
+            for share of d
+        ), mine as materialized (
             select q.touch_id
             from queue q
             where q.touch_id = any($3) and q.daemon_id = $1 and q.epoch = $2 and q.state = 'claimed'
@@ -97,7 +103,7 @@ pub async fn cross(
                     and (s.purpose = 'all' or q.class = 3)
               )
               and not (select brake from control)
-              and exists (select 1 from daemon d where d.id = $1 and d.epoch = $2 and d.ended_at is null)
+              and exists (select 1 from alive)
             order by q.touch_id
             for update of q
         ), want as materialized (

@@ -157,6 +157,10 @@ pub async fn inherit_crossings(conn: &mut PgConnection, now: DateTime<Utc>) -> R
                    coalesce(case g.channel when 'email' then c.email when 'sms' then c.phone end, ''),
                    'uncertain', 'the daemon ended between crossing and reply', g.tries + 1, g.crossing_at, $1
             from gone g join contact c on c.id = g.contact_id
+            -- It was the second try of an unknown one: still the one row, with both tries.
+            on conflict (id) do update
+            set outcome = excluded.outcome, reply = excluded.reply, tries = excluded.tries, crossing_at = excluded.crossing_at,
+                done_at = excluded.done_at
             returning id, touch_id
         )
         update touch t set state = 'uncertain', reason = 'the daemon ended between crossing and reply', done_at = $1

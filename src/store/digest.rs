@@ -1,6 +1,7 @@
 //! The digest: who gets his daily mail today, what stands in it, and what became of it.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -63,7 +64,7 @@ pub struct Line {
 }
 
 /// One day's mail.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Copy {
     /// Whose tasks.
     pub owner_id: Uuid,
@@ -178,9 +179,11 @@ pub async fn cross(
         from daemon d
         where d.id = $1 and d.epoch = $2 and d.ended_at is null
           and not (select brake from control)
+          and not d.braked
           and not exists (
               select from suppression s where s.address_hash = $9 and s.channel = 'email' and s.purpose = 'all'
           )
+        for share of d
         on conflict (owner_id, day) do update
         set state = 'crossing', address = excluded.address, tasks = excluded.tasks, daemon_id = excluded.daemon_id,
             epoch = excluded.epoch, crossing_at = excluded.crossing_at, again_at = null
@@ -201,31 +204,39 @@ pub async fn cross(
     Ok(done.rows_affected() == 1)
 }
 
-/// How one that had crossed ended: accepted, refused, uncertain, or deferred until `again_at`. One that was declared
-/// uncertain meanwhile is still settled by a reply.
-pub async fn end(
-    conn: &mut PgConnection,
-    who: Incarnation,
-    copy: &Copy,
-    state: &str,
-    reply: &str,
-    again_at: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
+/// How one that had crossed ended. It may have to wait in the journal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct End {
+    /// Whose crossing it was.
+    pub who: Incarnation,
+    /// The mail.
+    pub copy: Copy,
+    /// accepted, refused, uncertain, deferred
+    pub state: String,
+    /// What the server said, or what was seen.
+    pub reply: String,
+    /// When a deferred one is tried again.
+    pub again_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub at: DateTime<Utc>,
+}
+
+/// Writes an end. One that was declared uncertain meanwhile is still settled by a reply.
+pub async fn end(conn: &mut PgConnection, end: &End) -> Result<(), StoreError> {
     sqlx::query!(
         r#"
         update digest set state = $5, reply = $6, again_at = $7, done_at = $8
         where owner_id = $3 and day = $4 and daemon_id = $1 and epoch = $2
           and (state = 'crossing' or (state = 'uncertain' and $5 in ('accepted', 'refused')))
         "#,
-        who.id,
-        who.epoch,
-        copy.owner_id,
-        copy.day,
-        state,
-        reply,
-        again_at,
-        now,
+        end.who.id,
+        end.who.epoch,
+        end.copy.owner_id,
+        end.copy.day,
+        end.state,
+        end.reply,
+        end.again_at,
+        end.at,
     )
     .execute(conn)
     .await?;

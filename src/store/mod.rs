@@ -31,6 +31,7 @@ pub mod person;
 pub mod purchase;
 pub mod queue;
 pub mod recipient;
+pub mod recover;
 pub mod report;
 pub mod sandbox;
 pub mod session;
@@ -59,6 +60,13 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 const MIGRATION_TABLE: &str = "kith._sqlx_migrations";
 const SEARCH_PATH: &str = "kith, public";
+/// What the role is set to in this database. Settings of the role, not of a session: they hold behind a pooler too. A daemon
+/// that stands still while it holds a transaction loses it, and its locks, before others have waited long.
+const ROLE_SETTINGS: [(&str, &str); 3] = [
+    ("search_path", SEARCH_PATH),
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("lock_timeout", "10s"),
+];
 /// One process at a time migrates a database. The number is arbitrary and belongs to kith.
 const MIGRATION_LOCK: i64 = 0x006b_6974_685f_6d67;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
@@ -107,6 +115,25 @@ pub enum StoreError {
         /// The version this program needs.
         needed: i64,
     },
+}
+
+impl StoreError {
+    /// Whether the database refuses the data themselves, so that trying again cannot help: not a lost connection, a lock, a
+    /// full disk or a server that is only a standby.
+    pub fn is_about_data(&self) -> bool {
+        match self {
+            Self::Decode(_) => true,
+            Self::Sql(sqlx::Error::Database(error)) => error
+                .code()
+                // Data exception, cardinality, integrity, limit exceeded.
+                .is_some_and(|code| {
+                    ["21", "22", "23", "54"]
+                        .iter()
+                        .any(|class| code.starts_with(class))
+                }),
+            _ => false,
+        }
+    }
 }
 
 /// Opens a pool, and proves by one connection that the database can be reached. One that refuses or says nothing is given a
@@ -167,6 +194,9 @@ pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
     sqlx::query("select set_config('client_min_messages', 'warning', false)")
         .execute(&mut connection)
         .await?;
+    sqlx::query("select set_config(name, '0', false) from unnest(array['lock_timeout', 'idle_in_transaction_session_timeout']) as s (name)")
+        .execute(&mut connection)
+        .await?;
     sqlx::query("select pg_advisory_lock($1)")
         .bind(MIGRATION_LOCK)
         .execute(&mut connection)
@@ -178,7 +208,7 @@ pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
             known: known_version(),
         });
     }
-    let settled = settle_search_path(&mut connection).await?;
+    let settled = settle_role(&mut connection).await?;
     sqlx::query("select set_config('search_path', $1, false)")
         .bind(SEARCH_PATH)
         .execute(&mut connection)
@@ -233,29 +263,59 @@ pub async fn schema_version(connection: &mut PgConnection) -> Result<i64, StoreE
     Ok(version.fetch_one(connection).await?)
 }
 
-/// Makes the schema and points this role's `search_path` in this database at it. True when it was so already.
-async fn settle_search_path(connection: &mut PgConnection) -> Result<bool, StoreError> {
+/// Makes the schema and settles this role's settings in this database. True when they were so already.
+async fn settle_role(connection: &mut PgConnection) -> Result<bool, StoreError> {
     sqlx::query("create schema if not exists kith")
         .execute(&mut *connection)
         .await?;
-    let set: bool = sqlx::query_scalar(
-        "select exists (
-             select from pg_db_role_setting s
-             join pg_database d on d.oid = s.setdatabase
-             join pg_roles r on r.oid = s.setrole
-             where d.datname = current_database() and r.rolname = current_user
-               and 'search_path=' || $1 = any (s.setconfig))",
-    )
-    .bind(SEARCH_PATH)
-    .fetch_one(&mut *connection)
-    .await?;
-    if !set {
-        let statement: String = sqlx::query_scalar(
-            "select format('alter role %I in database %I set search_path = kith, public', current_user, current_database())",
+    let mut settled = true;
+    for (name, value) in ROLE_SETTINGS {
+        let set: bool = sqlx::query_scalar(
+            "select exists (
+                 select from pg_db_role_setting s
+                 join pg_database d on d.oid = s.setdatabase
+                 join pg_roles r on r.oid = s.setrole
+                 where d.datname = current_database() and r.rolname = current_user
+                   and $1 || '=' || $2 = any (s.setconfig))",
         )
+        .bind(name)
+        .bind(value)
         .fetch_one(&mut *connection)
         .await?;
-        sqlx::query(AssertSqlSafe(statement)).execute(connection).await?;
+        if set {
+            continue;
+        }
+        settled = false;
+        // A list of schemas is not one quoted name.
+        let value = if name == "search_path" {
+            value.to_owned()
+        } else {
+            format!("'{value}'")
+        };
+        let statement: String = sqlx::query_scalar(
+            "select format('alter role %I in database %I set %I = %s', current_user, current_database(), $1, $2)",
+        )
+        .bind(name)
+        .bind(value)
+        .fetch_one(&mut *connection)
+        .await?;
+        sqlx::query(AssertSqlSafe(statement))
+            .execute(&mut *connection)
+            .await?;
     }
-    Ok(set)
+    Ok(settled)
+}
+
+/// This transaction takes its time: it may stand still and wait for locks for as long as it must. For imports, backups and
+/// restores, which hold nothing that sending needs.
+pub async fn unhurried(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"
+        select set_config('idle_in_transaction_session_timeout', '0', true) as idle,
+               set_config('lock_timeout', '0', true) as lock
+        "#
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(())
 }

@@ -48,7 +48,7 @@ pub struct MessageRow {
 }
 
 /// What an outcome makes of the touch.
-fn touch_state(outcome: &str) -> &'static str {
+pub(super) fn touch_state(outcome: &str) -> &'static str {
     match outcome {
         "accepted" => "sent",
         "uncertain" => "uncertain",

@@ -1,13 +1,14 @@
 //! The queue of live work: claim, verdicts, and giving back.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
 
 /// Who owns work: one run of one daemon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incarnation {
     /// The daemon's row.
     pub id: Uuid,

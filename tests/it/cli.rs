@@ -40,6 +40,7 @@ const COMMANDS: &[&str] = &[
     "user add",
     "backup",
     "restore",
+    "recover",
     "doctor",
     "version",
 ];

@@ -1,7 +1,7 @@
 //! The digest: once for an owner and day whoever races or dies, the most urgent first, and only to whom it may go.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -13,14 +13,16 @@ use kith::domain::id::IdSource;
 use kith::domain::token::Purpose;
 use kith::engine::apply::{apply, check};
 use kith::engine::digest;
+use kith::sandbox::gate::Gate;
 use kith::sandbox::smtp::{Action, Moment, Ordinary, Stage};
-use kith::store::{control, digest as table};
+use kith::store::{self, control, digest as table};
 use kith::web::{WebState, public_router};
 use mail_parser::MessageParser;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::harness::TestDb;
+use crate::rig::{until, within};
 
 /// 08:00 in Shanghai.
 const MORNING: &str = "2027-01-05T00:00:00Z";
@@ -30,6 +32,17 @@ fn at(text: &str) -> DateTime<Utc> {
 }
 
 async fn daemon(db: &TestDb, clock: &Clock, seed: u64, settings: Settings) -> App {
+    with_journal(db, clock, seed, settings, None).await
+}
+
+/// With a pool of its own.
+async fn with_journal(
+    db: &TestDb,
+    clock: &Clock,
+    seed: u64,
+    settings: Settings,
+    journal: Option<PathBuf>,
+) -> App {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shipped = check(&root.join("config"), &root.join("templates"))
@@ -42,10 +55,11 @@ async fn daemon(db: &TestDb, clock: &Clock, seed: u64, settings: Settings) -> Ap
     let options = Options {
         clock: clock.clone(),
         ids: IdSource::seeded(seed),
-        journal: None,
+        journal,
         roles: vec!["all".into()],
     };
-    app::build(db.pool.clone(), settings, options).await.unwrap()
+    let pool = store::connect(db.options.clone(), 5).await.unwrap();
+    app::build(pool, settings, options).await.unwrap()
 }
 
 async fn owner(db: &TestDb, n: u128, name: &str, deputy: Option<&str>) -> Uuid {
@@ -321,17 +335,15 @@ async fn what_a_dead_daemon_crossed_is_not_sent_again() {
             .await
             .unwrap()
     );
-    table::end(
-        &mut conn,
-        dead.deps.incarnation(),
-        &copy,
-        "accepted",
-        "250 ok",
-        None,
-        clock.now(),
-    )
-    .await
-    .unwrap();
+    let end = table::End {
+        who: dead.deps.incarnation(),
+        copy,
+        state: "accepted".into(),
+        reply: "250 ok".into(),
+        again_at: None,
+        at: clock.now(),
+    };
+    table::end(&mut conn, &end).await.unwrap();
     assert_eq!(states(&db).await, ["accepted"]);
 }
 
@@ -405,4 +417,48 @@ async fn one_that_was_put_off_is_tried_again_that_day() {
     assert_eq!(digest::run_once(&app.deps, clock.now()).await.unwrap().done, 1);
     assert_eq!(states(&db).await, ["accepted"]);
     assert_eq!(sent(&db).await.len(), 1);
+}
+
+/// The database goes away between the dot and the answer: the journal keeps what the answer was.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_a_database_is_written_at_the_next_start() {
+    let db = TestDb::new().await;
+    let clock = Clock::manual(at(MORNING));
+    let rep = owner(&db, 1, "rep", None).await;
+    task(&db, rep, "Call", "2027-01-04T09:00:00Z", "2027-01-05T09:00:00Z").await;
+    let room = tempfile::tempdir().unwrap();
+    let start = |seed| {
+        with_journal(
+            &db,
+            &clock,
+            seed,
+            Settings::defaults().unwrap(),
+            Some(room.path().join("journal")),
+        )
+    };
+    let app = start(1).await;
+    let gate = Gate::shut();
+    let held = gate.clone();
+    app.sandbox
+        .as_ref()
+        .unwrap()
+        .smtp
+        .behave(move |moment: &Moment<'_>| match moment.stage {
+            Stage::Dot => Action::Hold(held.clone(), Box::new(Action::reply("250 2.0.0 taken"))),
+            _ => Action::Go,
+        });
+    let (deps, now) = (app.deps.clone(), clock.now());
+    let sending = tokio::spawn(async move { digest::run_once(&deps, now).await });
+    within(gate.arrived(1)).await;
+    app.deps.pool.close().await;
+    gate.open();
+    within(sending).await.unwrap().unwrap();
+    assert_eq!(states(&db).await, ["crossing"]);
+    drop(app);
+    let next = until("the journal is free", async || {
+        let next = start(2).await;
+        (states(&db).await == ["accepted"]).then_some(next)
+    })
+    .await;
+    assert_eq!(digest::run_once(&next.deps, now).await.unwrap().done, 0);
 }

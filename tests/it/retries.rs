@@ -83,7 +83,11 @@ async fn after_a_4xx_the_same_bytes_go_out_whatever_became_of_the_template() {
     run_dry(&deps, &mut dispatcher).await;
     assert_eq!(town.count("select count(*) from message_body").await, 1);
     sweep::run_once(&deps, town.now()).await.unwrap();
-    assert_eq!(town.count("select count(*) from message_body").await, 1, "still needed");
+    assert_eq!(
+        town.count("select count(*) from message_body").await,
+        1,
+        "still needed"
+    );
 
     town.clock.advance(TimeDelta::hours(2)).unwrap();
     town.rewrite("<p>Something else.</p>").await;
@@ -91,11 +95,18 @@ async fn after_a_4xx_the_same_bytes_go_out_whatever_became_of_the_template() {
     run_dry(&deps, &mut dispatcher).await;
     let seen = script.seen();
     assert_eq!(seen.len(), 2);
-    assert_eq!(String::from_utf8_lossy(&seen[0]), String::from_utf8_lossy(&seen[1]));
+    assert_eq!(
+        String::from_utf8_lossy(&seen[0]),
+        String::from_utf8_lossy(&seen[1])
+    );
     let told = "select count(*) from message where outcome = 'accepted' and tries = 2 and length(hash) = 64";
     assert_eq!(town.count(told).await, 1);
     sweep::run_once(&deps, town.now()).await.unwrap();
-    assert_eq!(town.count("select count(*) from message_body").await, 0, "it has its end");
+    assert_eq!(
+        town.count("select count(*) from message_body").await,
+        0,
+        "it has its end"
+    );
 
     // The new text is for new messages; and for whoever has another address by now.
     town.queue("news", town.now(), "c.email like 'p00000002%'").await;

@@ -213,13 +213,18 @@ impl Town {
         settle(&self.db.pool, accounts, each).await;
     }
 
-    /// A daemon that hands mails to `channel`.
+    /// A daemon that hands mails to `channel` and keeps no journal.
     pub async fn daemon(&self, channel: Arc<dyn Channel>) -> Arc<Deps> {
+        self.daemon_of(channel, None).await
+    }
+
+    /// A daemon that hands mails to `channel`, with its journal in a folder.
+    pub async fn daemon_of(&self, channel: Arc<dyn Channel>, journal: Option<&Path>) -> Arc<Deps> {
         let settings = kith::config::Settings::load(Some(&self.files.config())).unwrap();
         let pool = store::connect(self.db.options.clone(), 5).await.unwrap();
         let mut conn = pool.acquire().await.unwrap();
         let rules = Rules::load(&mut conn).await.unwrap();
-        let key = control::read(&mut conn).await.unwrap().token_key;
+        let control = control::read(&mut conn).await.unwrap();
         let id = Uuid::now_v7();
         let incarnation = daemon::register(&mut conn, id, &PROCESS).await.unwrap();
         drop(conn);
@@ -229,10 +234,12 @@ impl Town {
             pool,
             clock: self.clock.clone(),
             ids: Arc::new(IdSource::Random),
-            links: LinkDesk::new(TokenKey::new(&key), "http://127.0.0.1:8601"),
+            links: LinkDesk::new(TokenKey::new(&control.token_key), "http://127.0.0.1:8601"),
             settings: Arc::new(settings),
             channels,
-            journal: Journal::none(),
+            journal: journal.map_or_else(Journal::none, |folder| {
+                Journal::at(folder.to_owned(), id, control.database_id)
+            }),
             rules,
             incarnation,
         }))

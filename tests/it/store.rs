@@ -27,6 +27,27 @@ async fn migrating_points_open_and_new_sessions_at_the_schema() {
     store::check_schema(&db.pool).await.unwrap();
 }
 
+/// As a daemon that is stopped in the middle of a transaction: the locks it holds are free after five seconds, while an import
+/// or a backup may take its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stands_still_in_a_transaction_loses_it() {
+    let db = TestDb::new().await;
+    let mut patient = db.pool.begin().await.unwrap();
+    store::unhurried(&mut patient).await.unwrap();
+    let mut still = db.pool.begin().await.unwrap();
+    sqlx::query("select 1 from control for update")
+        .execute(&mut *still)
+        .await
+        .unwrap();
+    let waiting = sqlx::query("update control set brake_reason = 'got it'").execute(&db.pool);
+    crate::rig::within(waiting)
+        .await
+        .expect("within the ten seconds that a statement waits for a lock");
+    let lost = sqlx::query("select 1").execute(&mut *still).await;
+    assert!(lost.is_err(), "the transaction is gone");
+    sqlx::query("select 1").execute(&mut *patient).await.unwrap();
+}
+
 #[test]
 fn the_futures_can_be_spawned() {
     fn spawnable<T: Send + 'static>(_: impl FnOnce(sqlx::PgPool) -> T) {}

@@ -2,13 +2,18 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::cli::Context;
 use crate::config::shipped;
 
 /// Cadences by name; people are dealt out among them.
-pub const NAMES: [&str; 5] = ["bench-one", "bench-two", "bench-three", "bench-four", "bench-five"];
+pub const NAMES: [&str; 5] = [
+    "bench-one",
+    "bench-two",
+    "bench-three",
+    "bench-four",
+    "bench-five",
+];
 /// The one step of each.
 pub const STEP: &str = "letter";
 
@@ -36,9 +41,8 @@ pub fn unpack(context: &Context, into: &Path) -> io::Result<Context> {
         std::fs::write(letter.join(format!("{part}.hbs")), text)?;
     }
     Ok(Context {
-        settings: Arc::clone(&context.settings),
         config_dir: Some(config),
         templates_dir: Some(templates),
-        ids: Arc::clone(&context.ids),
+        ..context.clone()
     })
 }

@@ -94,7 +94,11 @@ async fn measure(
     let sink_pid = sink.pid().context("smtp-sink has ended")?;
     forget_peak()?;
     let work = bench::work(&mut conn).await?;
-    let cpu = [cpu_s(std::process::id())?, family_cpu_s(postmaster)?, cpu_s(sink_pid)?];
+    let cpu = [
+        cpu_s(std::process::id())?,
+        family_cpu_s(postmaster)?,
+        cpu_s(sink_pid)?,
+    ];
     drop(conn);
 
     let started = Instant::now();
@@ -107,7 +111,11 @@ async fn measure(
     }
     let took = started.elapsed().as_secs_f64();
 
-    let used = [cpu_s(std::process::id())?, family_cpu_s(postmaster)?, cpu_s(sink_pid)?];
+    let used = [
+        cpu_s(std::process::id())?,
+        family_cpu_s(postmaster)?,
+        cpu_s(sink_pid)?,
+    ];
     let peak = peak_rss_mb()?;
     let [daemon, postgres, taken] = [0, 1, 2].map(|n: usize| used[n] - cpu[n]);
     ground.hush().await?;
@@ -115,7 +123,11 @@ async fn measure(
     let after = bench::work(&mut conn).await?;
     let accepted = tally::sent(&mut conn).await?.get("email").copied().unwrap_or(0);
     let sent = accepted - args.warm_up;
-    ensure!(sent == args.messages, "{sent} of {} mails were accepted", args.messages);
+    ensure!(
+        sent == args.messages,
+        "{sent} of {} mails were accepted",
+        args.messages
+    );
     let queue_mb = bench::queue_bytes(&mut conn).await? as f64 / 1e6;
     drop(conn);
     let yardstick = sink.yardstick(YARDSTICK, args.connections, LETTER).await?;
@@ -128,16 +140,29 @@ async fn measure(
     sheet.note("planned before", planned, "touches/s");
     if args.offered.is_none() {
         sheet.hold_to("handed over", rate, "messages/s", Target::Over(4000.0));
-        sheet.hold_to("of smtp-source in the same run", rate / yardstick, "times", Target::Over(0.6));
+        sheet.hold_to(
+            "of smtp-source in the same run",
+            rate / yardstick,
+            "times",
+            Target::Over(0.6),
+        );
     } else {
         sheet.note("handed over", rate, "messages/s");
     }
-    sheet.note("smtp-source, a connection a mail, median of three", yardstick, "messages/s");
+    sheet.note(
+        "smtp-source, a connection a mail, median of three",
+        yardstick,
+        "messages/s",
+    );
     let claim = timings.quantile_ms("kith_claim_seconds", "0.99");
     sheet.hold_to("a claim, 99 %", claim, "ms", Target::Under(50.0));
     for (what, name, bound) in [
         ("waiting for the crossing, 99 %", "kith_crossing_seconds", 50.0),
-        ("from the reply to the written outcome, 99 %", "kith_outcome_seconds", 150.0),
+        (
+            "from the reply to the written outcome, 99 %",
+            "kith_outcome_seconds",
+            150.0,
+        ),
     ] {
         let value = timings.quantile_ms(name, "0.99");
         match args.offered {
@@ -145,20 +170,43 @@ async fn measure(
             None => sheet.note(what, value, "ms"),
         }
     }
-    sheet.hold_to("processor of the daemon, a mail", daemon / n * 1e6, "us", Target::Under(170.0));
-    sheet.hold_to("processor of Postgres, a mail", postgres / n * 1e6, "us", Target::Under(150.0));
+    sheet.hold_to(
+        "processor of the daemon, a mail",
+        daemon / n * 1e6,
+        "us",
+        Target::Under(170.0),
+    );
+    sheet.hold_to(
+        "processor of Postgres, a mail",
+        postgres / n * 1e6,
+        "us",
+        Target::Under(150.0),
+    );
     sheet.note("processor of smtp-sink, a mail", taken / n * 1e6, "us");
-    sheet.hold_to("WAL, a mail", (after.wal - work.wal) as f64 / n, "bytes", Target::Under(2048.0));
+    sheet.hold_to(
+        "WAL, a mail",
+        (after.wal - work.wal) as f64 / n,
+        "bytes",
+        Target::Under(2048.0),
+    );
     let (updates, hot) = (after.updates - work.updates, after.hot - work.hot);
     let share = 100.0 * hot as f64 / updates.max(1) as f64;
     sheet.hold_to("updates that wrote no index", share, "%", Target::Over(95.0));
     sheet.hold_to("peak memory of the daemon", peak, "MB", Target::Under(64.0));
-    sheet.hold_to("the queue's table afterwards", queue_mb, "MB", Target::Under(64.0));
+    sheet.hold_to(
+        "the queue's table afterwards",
+        queue_mb,
+        "MB",
+        Target::Under(64.0),
+    );
     sheet.value("rate_per_s", rate);
     sheet.value("claim_p99_ms", claim);
     sheet.value("peak_rss_mb", peak);
     sheet.value("yardstick_per_s", yardstick);
-    sheet.value("cpu_s", serde_json::json!({ "daemon": daemon, "postgres": postgres, "smtp-sink": taken }));
+    sheet.value(
+        "cpu_s",
+        serde_json::json!({ "daemon": daemon, "postgres": postgres, "smtp-sink": taken }),
+    );
     Ok(sheet)
 }
 
@@ -180,8 +228,9 @@ fn settings(settings: &Settings, port: u16, connections: u16) -> Settings {
 
 /// The time between two touches of the measured run.
 fn apart(args: &DeliverArgs) -> TimeDelta {
-    args.offered
-        .map_or(TimeDelta::zero(), |rate| TimeDelta::microseconds(1_000_000 / i64::from(rate.max(1))))
+    args.offered.map_or(TimeDelta::zero(), |rate| {
+        TimeDelta::microseconds(1_000_000 / i64::from(rate.max(1)))
+    })
 }
 
 /// Deals the people out among the cadences: those of the warm-up now, those who are measured a minute later, and the
@@ -202,8 +251,23 @@ async fn enroll(args: &DeliverArgs, ground: &Ground, deps: &Deps) -> Result<()> 
     let (none, step) = (TimeDelta::zero(), cadences::STEP);
     bench::enroll_contacts(&mut conn, 1, warm_up, &versions, step, begin, none).await?;
     let measured = begin + TimeDelta::minutes(1);
-    bench::enroll_contacts(&mut conn, warm_up + 1, last, &versions, step, measured, apart(args)).await?;
-    bench::suppress(&mut conn, args.contacts - args.suppressed + 1, args.contacts, begin).await?;
+    bench::enroll_contacts(
+        &mut conn,
+        warm_up + 1,
+        last,
+        &versions,
+        step,
+        measured,
+        apart(args),
+    )
+    .await?;
+    bench::suppress(
+        &mut conn,
+        args.contacts - args.suppressed + 1,
+        args.contacts,
+        begin,
+    )
+    .await?;
     Ok(())
 }
 

@@ -81,5 +81,7 @@ fn tool(name: &str) -> Result<PathBuf> {
         .chain([Path::new("/usr/sbin").to_owned()])
         .map(|dir| dir.join(name))
         .find(|file| file.is_file())
-        .with_context(|| format!("{name} is not on this machine; Debian and Ubuntu have it in the package postfix"))
+        .with_context(|| {
+            format!("{name} is not on this machine; Debian and Ubuntu have it in the package postfix")
+        })
 }

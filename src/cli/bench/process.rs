@@ -84,7 +84,10 @@ mod tests {
         while cpu_s(me).unwrap() <= 0.0 {
             sum = (0..1_000_000).fold(sum, |sum, n| sum.wrapping_mul(31).wrapping_add(n));
         }
-        assert!(family_cpu_s(parent).unwrap() >= cpu_s(me).unwrap() - 0.02, "{sum}");
+        assert!(
+            family_cpu_s(parent).unwrap() >= cpu_s(me).unwrap() - 0.02,
+            "{sum}"
+        );
         assert!(peak_rss_mb().unwrap() > 1.0);
     }
 }

@@ -15,6 +15,7 @@ use crate::domain::holiday::DayKind;
 use crate::domain::id::IdSource;
 use crate::store::audit::{self, Deed};
 use crate::store::document::{self, Behind, InForce, NewVersion};
+use crate::store::unhurried;
 
 /// What an apply did.
 #[derive(Debug, Clone, Default)]
@@ -109,6 +110,7 @@ pub async fn apply(
         return Err(Refused::NoSuchCadence(name.clone()).into());
     }
     let mut transaction = connection.begin().await?;
+    unhurried(&mut transaction).await?;
     document::lock(&mut transaction).await?;
     let diff = plan(&mut transaction, checked, now).await?;
     let standing = standing(&mut transaction).await?;

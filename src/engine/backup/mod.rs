@@ -40,6 +40,7 @@ pub async fn backup(conn: &mut PgConnection, path: &Path, now: DateTime<Utc>) ->
 
 async fn write(conn: &mut PgConnection, mut writer: Writer, now: DateTime<Utc>) -> Result<Sum> {
     rows::one_moment(conn).await?;
+    store::unhurried(conn).await?;
     let control = control::read(conn).await?;
     writer.header(&Header {
         kith: env!("CARGO_PKG_VERSION").to_owned(),
@@ -137,6 +138,7 @@ async fn fill(
     now: DateTime<Utc>,
 ) -> Result<Sum> {
     let mut tx = sqlx::Connection::begin(conn).await?;
+    store::unhurried(&mut tx).await?;
     rows::empty(&mut tx, tables).await?;
     partition::ensure_months(&mut tx, &header.months).await?;
     let (mut reader, _) = Reader::open(path)?;

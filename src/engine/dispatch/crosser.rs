@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use crate::channel::{Crossed, Crossing};
 use crate::domain::gate::Charge;
 use crate::engine::Deps;
+use crate::engine::journal::trail::Mark;
 use crate::store::crossing::{self, Member};
 use crate::store::queue::{ClaimedTouch, Incarnation};
 
@@ -22,6 +24,7 @@ const LINGER: Duration = Duration::from_millis(1);
 struct Request {
     owner: Incarnation,
     member: Member,
+    mark: Mark,
     answer: oneshot::Sender<Crossed>,
 }
 
@@ -48,6 +51,16 @@ impl Crosser {
                 touch_id: touch.id(),
                 charges,
             },
+            mark: Mark {
+                message: touch.message_id,
+                touch: touch.id(),
+                enrollment: touch.enrollment_id,
+                contact: touch.contact_id,
+                cadence: touch.cadence.clone(),
+                step: touch.step_key.clone(),
+                channel: touch.channel.clone(),
+                class: touch.class,
+            },
         }
     }
 }
@@ -57,6 +70,7 @@ pub struct Ticket {
     crosser: Crosser,
     owner: Incarnation,
     member: Member,
+    mark: Mark,
 }
 
 impl Crossing for Ticket {
@@ -67,6 +81,7 @@ impl Crossing for Ticket {
             let request = Request {
                 owner: self.owner,
                 member: self.member.clone(),
+                mark: self.mark.clone(),
                 answer,
             };
             if self.crosser.requests.send(request).await.is_err() {
@@ -128,7 +143,8 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
         return;
     };
     let members: Vec<Member> = group.iter().map(|r| r.member.clone()).collect();
-    let passed = match cross(deps, owner, &members).await {
+    let now = deps.clock.now();
+    let passed = match cross(deps, owner, &members, now).await {
         Ok(passed) => passed,
         Err(error) => {
             // What cannot be recorded must not be sent.
@@ -136,6 +152,17 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
             Vec::new()
         }
     };
+    if !passed.is_empty() {
+        let marks = group
+            .iter()
+            .filter(|request| passed.contains(&request.member.touch_id))
+            .map(|request| request.mark.clone())
+            .collect();
+        if let Err(error) = deps.journal.crossed(marks, now).await {
+            // The database has it; what is missing is only the second memory.
+            tracing::error!(%error, "the trail of the crossings could not be written");
+        }
+    }
     for request in group {
         let verdict = if passed.contains(&request.member.touch_id) {
             Crossed::Go
@@ -147,7 +174,12 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
     }
 }
 
-async fn cross(deps: &Deps, owner: Incarnation, members: &[Member]) -> anyhow::Result<Vec<Uuid>> {
+async fn cross(
+    deps: &Deps,
+    owner: Incarnation,
+    members: &[Member],
+    now: DateTime<Utc>,
+) -> anyhow::Result<Vec<Uuid>> {
     let mut conn = deps.pool.acquire().await?;
-    Ok(crossing::cross(&mut conn, owner, members, deps.clock.now()).await?)
+    Ok(crossing::cross(&mut conn, owner, members, now).await?)
 }

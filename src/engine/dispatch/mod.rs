@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use self::compose::Letter;
 use self::crosser::Crosser;
-use self::ledger::{Ended, Ledger, back};
+use self::ledger::{Ledger, back};
 use super::clear::{Cleared, clear};
+use super::outcomes::Ended;
 use super::{Deps, Summary, ingest};
 use crate::channel::{RefusalClass, SendOutcome};
 use crate::domain::gate::Reason;
@@ -157,39 +158,46 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
     let row = |outcome: &str, reply: String| {
         Box::new(MessageRow {
             outcome: outcome.to_owned(),
-            reply: Some(reply),
+            // No text of the database can hold the one character that a server may well send.
+            reply: Some(reply.replace('\0', "\u{fffd}")),
             done_at: now,
             ..letter.row.clone()
         })
     };
     let body = || compose::body_of(&letter.message, &letter.row, now);
+    let done = |row, task| Ended::Done {
+        row,
+        task,
+        body: None,
+    };
     let mut bounce = None;
     let ended = match outcome {
-        SendOutcome::Accepted { reply } => Ended::Done(row("accepted", reply), letter.task.map(Box::new)),
+        SendOutcome::Accepted { reply } => done(row("accepted", reply), letter.task.map(Box::new)),
         SendOutcome::Refused { class, why } => {
             bounce = Some((class, why.clone()));
-            Ended::Done(row("refused", why), None)
+            done(row("refused", why), None)
         }
-        SendOutcome::Uncertain { why } => Ended::Uncertain(row("uncertain", why), body()),
+        SendOutcome::Uncertain { why } => Ended::Done {
+            row: row("uncertain", why),
+            task: None,
+            body: body(),
+        },
         SendOutcome::Deferred { until, why } => {
             let at = until.unwrap_or(now + backoff(letter.touch.tries, touch_id));
             if letter.touch.tries + 1 >= MAX_TRIES || at >= letter.touch.expires_at {
-                Ended::Done(row("refused", format!("given up: {why}")), None)
+                done(row("refused", format!("given up: {why}")), None)
             } else {
                 Ended::Again(
                     back(&letter.touch, at, Reason::Deferred, true),
+                    letter.touch.message_id,
                     body(),
                 )
             }
         }
         // Soon again: the gate then finds out why and for how long.
         SendOutcome::NotCrossed => Ended::Again(
-            back(
-                &letter.touch,
-                now + TimeDelta::seconds(30),
-                Reason::Cap,
-                false,
-            ),
+            back(&letter.touch, now + TimeDelta::seconds(30), Reason::Cap, false),
+            letter.touch.message_id,
             None,
         ),
         SendOutcome::Withdrawn => Ended::Withdrawn(

@@ -36,6 +36,7 @@ use crate::domain::address_hash::AddressKey;
 use crate::domain::birthday::BirthdayRules;
 use crate::domain::id::IdSource;
 use crate::store::staging::{self, CopyText, Tally};
+use crate::store::unhurried;
 use campaign::CampaignColumns;
 use contact::ContactColumns;
 use feed::{Chunk, Columns, Feed};
@@ -200,6 +201,7 @@ pub async fn import(
     let reader = tokio::task::spawn_blocking(move || read(feed, columns, &sender));
     while let Some(mut chunk) = chunks.recv().await {
         let mut transaction = db.begin().await?;
+        unhurried(&mut transaction).await?;
         let load = Load {
             rows: &chunk.rows,
             source: &order.source,

@@ -5,10 +5,10 @@ use axum::extract::State;
 use axum::response::Redirect;
 use chrono::TimeDelta;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::desk::Desk;
 use crate::domain::role::Right;
+use crate::engine::brake::{self, Order};
 use crate::store::control;
 use crate::web::error::HttpError;
 use crate::web::state::WebState;
@@ -30,13 +30,13 @@ pub async fn brake(
     desk.must(Right::Operate)?;
     let actor = desk.visitor.actor();
     let reason: String = form.reason.trim().chars().take(200).collect();
-    let mut tx = state.deps.pool.begin().await?;
-    control::brake(&mut tx, form.on, &reason, &actor, desk.now).await?;
-    let verb = if form.on { "brake on" } else { "brake off" };
-    let id = state.deps.ids.next(desk.now);
-    let after = json!({ "reason": reason });
-    control::audit(&mut tx, id, desk.now, &actor, verb, "control", Some(&after)).await?;
-    tx.commit().await?;
+    let order = Order {
+        on: form.on,
+        reason: &reason,
+        by: &actor,
+        live: false,
+    };
+    brake::set(&state.deps.pool, &state.deps.ids, order, desk.now).await?;
     Ok(Redirect::to(if form.on {
         "/?said=brake_on"
     } else {

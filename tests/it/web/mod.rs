@@ -2,8 +2,8 @@
 
 mod api;
 mod console;
-mod forms;
 mod figures;
+mod forms;
 mod links;
 mod looking;
 mod rights;

@@ -14,8 +14,16 @@ async fn each_acting_route_asks_for_its_right() {
     let task = format!("/tasks/{}", ann.task);
     // Path, form, and who may: operator, marketer, lead, rep.
     let routes: [(&str, &[(&str, &str)], [bool; 4]); 3] = [
-        ("/brake", &[("on", "true"), ("reason", "test")], [true, false, false, false]),
-        (&task, &[("do", "snooze"), ("until", "3")], [true, false, true, true]),
+        (
+            "/brake",
+            &[("on", "true"), ("reason", "test")],
+            [true, false, false, false],
+        ),
+        (
+            &task,
+            &[("do", "snooze"), ("until", "3")],
+            [true, false, true, true],
+        ),
         // The clock is real here, which is what those hear who may ask.
         ("/demo/advance", &[("days", "1")], [true, false, false, false]),
     ];
@@ -68,7 +76,11 @@ async fn a_rep_leaves_the_tasks_of_others_alone() {
     for (role, status) in [(Role::Rep, 403), (Role::Lead, 303)] {
         let session = site.session(role).await;
         let act = site.colleague(&session, "POST", &format!("/tasks/{}", ann.task));
-        let response = act.form(&[("do", "done"), ("outcome", "talked")]).send().await.unwrap();
+        let response = act
+            .form(&[("do", "done"), ("outcome", "talked")])
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status().as_u16(), status, "{role}");
     }
 }

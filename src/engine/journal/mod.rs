@@ -1,0 +1,221 @@
+//! The journal: what this host knows of its own, in a folder. Outcomes that came while the database was away wait here and
+//! are replayed at start; the trail says what this host let cross, so that a database that forgot can be told.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `PROCESS.outcomes` | outcomes that wait, one JSON line each; gone after they were replayed |
+//! | `PROCESS.NUMBER.crossings` | the trail: see [`trail`] |
+//! | `refused.jsonl` | outcomes that the database refused, with its reason; only an operator removes them |
+
+pub mod trail;
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use self::trail::{Line, Mark, Trail};
+use super::outcomes::{self, Ended};
+use crate::clock::Clock;
+use crate::store::StoreError;
+
+/// How many outcomes are replayed at once.
+const CHUNK: usize = 1000;
+
+/// The folder, and what this process writes there.
+#[derive(Debug)]
+pub struct Journal {
+    place: Option<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    folder: PathBuf,
+    /// Files of this process begin with it; several processes may share the folder.
+    process: Uuid,
+    database: Uuid,
+    outcomes: Mutex<Option<File>>,
+    trail: Mutex<Trail>,
+}
+
+impl Journal {
+    /// In a folder; `process` is new at each start, `database` the identity of the database that is written to.
+    pub fn at(folder: PathBuf, process: Uuid, database: Uuid) -> Self {
+        Self {
+            place: Some(Place {
+                trail: Mutex::new(Trail::new(&folder, process)),
+                folder,
+                process,
+                database,
+                outcomes: Mutex::default(),
+            }),
+        }
+    }
+
+    /// None at all: for runs that hand nothing over for real.
+    pub fn none() -> Self {
+        Self { place: None }
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> Option<&Path> {
+        self.place.as_ref().map(|place| place.folder.as_path())
+    }
+
+    /// Appends outcomes and waits for the disk.
+    pub fn append<'e>(&self, ended: impl Iterator<Item = &'e Ended>) -> Result<()> {
+        let Some(place) = &self.place else { return Ok(()) };
+        let mut text = Vec::new();
+        for one in ended {
+            serde_json::to_writer(&mut text, one)?;
+            text.push(b'\n');
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        let mut file = lock(&place.outcomes);
+        if file.is_none() {
+            *file = Some(place.open_outcomes()?);
+        }
+        if let Some(file) = file.as_mut() {
+            file.write_all(&text)?;
+            file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Notes who crossed, before anybody is told to go. On the disk at once for the first group of each second; a machine
+    /// that loses its power may forget the rest of that second, a process that is killed forgets nothing.
+    pub async fn crossed(&self, marks: Vec<Mark>, at: DateTime<Utc>) -> Result<()> {
+        let Some(place) = &self.place else { return Ok(()) };
+        let line = Line::Crossed {
+            at,
+            database: place.database,
+            marks,
+        };
+        let to_sync: Option<Arc<File>> = lock(&place.trail).append(&line)?;
+        if let Some(file) = to_sync {
+            tokio::task::spawn_blocking(move || file.sync_data()).await??;
+        }
+        Ok(())
+    }
+
+    /// Notes what attempts came to, as this host saw it.
+    pub fn ended(&self, ended: &[Ended]) -> Result<()> {
+        let Some(place) = &self.place else { return Ok(()) };
+        let outcomes = ended
+            .iter()
+            .map(|one| (one.message(), one.word().to_owned()))
+            .collect();
+        lock(&place.trail).append(&Line::Ended { outcomes })?;
+        Ok(())
+    }
+
+    /// Keeps an outcome that the database refuses, for people to look at.
+    pub fn set_aside(&self, ended: &Ended, error: &StoreError) {
+        metrics::counter!("kith_outcomes_refused_total").increment(1);
+        tracing::error!(message = %ended.message(), outcome = ended.word(), %error, "the database refuses an outcome; it is set aside");
+        let Some(place) = &self.place else { return };
+        let kept = serde_json::to_value(ended)
+            .unwrap_or_else(|_| json!({ "message": ended.message(), "ended": ended.word() }));
+        let line = json!({ "why": error.to_string(), "outcome": kept }).to_string() + "\n";
+        let written = place.make_folder().and_then(|()| {
+            let mut file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(place.folder.join("refused.jsonl"))?;
+            file.write_all(line.as_bytes())?;
+            file.sync_data()
+        });
+        if let Err(error) = written {
+            tracing::error!(%error, "it could not even be set aside");
+        }
+    }
+
+    /// How many outcomes were set aside.
+    pub fn set_aside_in(folder: &Path) -> usize {
+        File::open(folder.join("refused.jsonl")).map_or(0, |file| BufReader::new(file).lines().count())
+    }
+
+    /// Writes what waits in the folder to the database, but for what living processes still owe, and removes it. Outcomes are
+    /// keyed and monotone, so replaying twice does no harm. A torn last line (the machine died while writing) is left out:
+    /// its row is uncertain anyway.
+    pub async fn replay(&self, pool: &PgPool, clock: &Clock) -> Result<usize> {
+        let Some(place) = &self.place else { return Ok(0) };
+        let mut replayed = 0;
+        for path in files(&place.folder, ".outcomes")? {
+            let file =
+                File::open(&path).with_context(|| format!("reading the journal {}", path.display()))?;
+            if file.try_lock().is_err() {
+                continue;
+            }
+            let mut lines = BufReader::new(&file).lines();
+            loop {
+                let mut owed: Vec<Ended> = lines
+                    .by_ref()
+                    .map_while(Result::ok)
+                    .filter_map(|line| serde_json::from_str(&line).ok())
+                    .take(CHUNK)
+                    .collect();
+                if owed.is_empty() {
+                    break;
+                }
+                replayed += owed.len();
+                outcomes::write(pool, self, &mut owed, clock).await?;
+            }
+            // An empty one may be about to be locked and written by the process that made it.
+            if file.metadata()?.len() > 0 {
+                std::fs::remove_file(&path)?;
+            }
+        }
+        Ok(replayed)
+    }
+}
+
+impl Place {
+    fn open_outcomes(&self) -> Result<File> {
+        self.make_folder()?;
+        let path = self.folder.join(format!("{}.outcomes", self.process));
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("opening the journal {}", path.display()))?;
+        // Held until this process ends: what it owes is nobody else's to replay.
+        file.lock()?;
+        Ok(file)
+    }
+
+    fn make_folder(&self) -> std::io::Result<()> {
+        trail::make_folder(&self.folder)
+    }
+}
+
+/// Files of the folder with an ending, in order of their names: the oldest process first.
+fn files(folder: &Path, ending: &str) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    match std::fs::read_dir(folder) {
+        Ok(entries) => {
+            for entry in entries {
+                let path = entry?.path();
+                if path.to_str().is_some_and(|name| name.ends_with(ending)) {
+                    found.push(path);
+                }
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

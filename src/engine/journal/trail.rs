@@ -1,0 +1,276 @@
+//! The trail: every crossing that this host made, and what came of it, in files that are rolled and dropped by size.
+//!
+//! It is the second memory beside the database. One that was restored from an older copy, promoted while it lagged, or that
+//! lost commits in a crash does not know the last of it. It holds ids and names of steps, no addresses and no words.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A file that has grown to this is followed by the next.
+const ROLL: u64 = 32 << 20;
+/// All files together take no more than this and a file; the oldest go first.
+const KEEP: u64 = 512 << 20;
+/// The first append after this long waits for the disk.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// What is read of a file's end to see whether the database knows it.
+const TAIL: u64 = 256 << 10;
+
+/// One that crossed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The message.
+    #[serde(with = "uuid::serde::simple")]
+    pub message: Uuid,
+    /// The touch; nil for a digest.
+    #[serde(with = "uuid::serde::simple")]
+    pub touch: Uuid,
+    /// The enrollment; nil for a digest.
+    #[serde(with = "uuid::serde::simple")]
+    pub enrollment: Uuid,
+    /// The person; for a digest the owner.
+    #[serde(with = "uuid::serde::simple")]
+    pub contact: Uuid,
+    /// Cadence by name; `digest` for a digest.
+    pub cadence: String,
+    /// Step by key.
+    pub step: String,
+    /// Channel by name.
+    pub channel: String,
+    /// Class number.
+    pub class: i16,
+}
+
+/// A line of the trail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Line {
+    /// These crossed.
+    Crossed {
+        /// Business time.
+        at: DateTime<Utc>,
+        /// Identity of the database that recorded it.
+        database: Uuid,
+        /// Who.
+        marks: Vec<Mark>,
+    },
+    /// What attempts came to: message, and in a word what; `again` = surely nobody has got it.
+    Ended {
+        /// One each.
+        outcomes: Vec<(Uuid, String)>,
+    },
+}
+
+/// The end of the trail of one process, where it writes.
+#[derive(Debug)]
+pub(super) struct Trail {
+    folder: PathBuf,
+    process: Uuid,
+    number: u32,
+    file: Option<Arc<File>>,
+    length: u64,
+    synced: Option<Instant>,
+}
+
+impl Trail {
+    pub(super) fn new(folder: &Path, process: Uuid) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            process,
+            number: 0,
+            file: None,
+            length: 0,
+            synced: None,
+        }
+    }
+
+    /// Appends a line. The file comes back when it is time to wait for the disk.
+    pub(super) fn append(&mut self, line: &Line) -> io::Result<Option<Arc<File>>> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        if self.length >= ROLL {
+            self.file = None;
+        }
+        let file = match &self.file {
+            Some(file) => file.clone(),
+            None => self.next()?,
+        };
+        (&*file).write_all(&text)?;
+        self.length += text.len() as u64;
+        let due = self.synced.is_none_or(|at| at.elapsed() >= SYNC_EVERY);
+        if due {
+            self.synced = Some(Instant::now());
+        }
+        Ok(due.then_some(file))
+    }
+
+    fn next(&mut self) -> io::Result<Arc<File>> {
+        make_folder(&self.folder)?;
+        self.number += 1;
+        let path = self
+            .folder
+            .join(format!("{}.{:06}.crossings", self.process, self.number));
+        let file = Arc::new(
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(path)?,
+        );
+        self.length = 0;
+        self.file = Some(file.clone());
+        drop_oldest(&self.folder)?;
+        Ok(file)
+    }
+}
+
+/// Makes the folder, for its owner only.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+}
+
+/// Drops the files that were written to longest ago, while all together are too long.
+fn drop_oldest(folder: &Path) -> io::Result<()> {
+    let mut all: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
+    for path in files(folder)? {
+        let meta = path.metadata()?;
+        all.push((meta.modified()?, meta.len(), path));
+    }
+    all.sort();
+    let mut total: u64 = all.iter().map(|(_, length, _)| length).sum();
+    for (_, length, path) in all {
+        if total <= KEEP {
+            break;
+        }
+        std::fs::remove_file(path)?;
+        total -= length;
+    }
+    Ok(())
+}
+
+/// The files of the trail, in order of processes and numbers.
+pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    super::files(folder, ".crossings")
+}
+
+/// The last file of each process.
+pub fn last_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut last: Vec<PathBuf> = Vec::new();
+    for path in files(folder)? {
+        match last.last_mut() {
+            Some(before) if process_of(before) == process_of(&path) => *before = path,
+            _ => last.push(path),
+        }
+    }
+    Ok(last)
+}
+
+fn process_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()?.split('.').next()
+}
+
+/// The lines of a file that can be read, or only those at its end. A torn one is left out: who wrote it had not yet let
+/// anybody go.
+pub fn lines(path: &Path, only_end: bool) -> io::Result<impl Iterator<Item = Line> + use<>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let cut = only_end && length > TAIL;
+    if cut {
+        file.seek(SeekFrom::Start(length - TAIL))?;
+    }
+    let mut reader = BufReader::new(file.take(length));
+    if cut {
+        reader.skip_until(b'\n')?;
+    }
+    Ok(reader
+        .lines()
+        .map_while(Result::ok)
+        .filter_map(|line| serde_json::from_str(&line).ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crossed(n: u128) -> Line {
+        Line::Crossed {
+            at: "2027-01-01T00:00:00Z".parse().unwrap(),
+            database: Uuid::nil(),
+            marks: vec![Mark {
+                message: Uuid::from_u128(n),
+                touch: Uuid::from_u128(n),
+                enrollment: Uuid::nil(),
+                contact: Uuid::nil(),
+                cadence: "b-to-a".into(),
+                step: "offer".into(),
+                channel: "email".into(),
+                class: 3,
+            }],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_but_for_a_torn_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("journal");
+        let mut trail = Trail::new(&folder, Uuid::nil());
+        assert!(
+            trail.append(&crossed(1)).unwrap().is_some(),
+            "the first waits for the disk"
+        );
+        assert!(
+            trail.append(&crossed(2)).unwrap().is_none(),
+            "the next within a second does not"
+        );
+        let path = files(&folder).unwrap().remove(0);
+        std::fs::write(
+            &path,
+            [std::fs::read(&path).unwrap().as_slice(), b"{\"what\":\"cro"].concat(),
+        )
+        .unwrap();
+        let read: Vec<Line> = lines(&path, false).unwrap().collect();
+        assert_eq!(read, [crossed(1), crossed(2)]);
+    }
+
+    #[test]
+    fn the_end_of_a_long_file_is_read_from_a_whole_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut trail = Trail::new(dir.path(), Uuid::nil());
+        for n in 0..2000 {
+            trail.append(&crossed(n)).unwrap();
+        }
+        let path = files(dir.path()).unwrap().remove(0);
+        let end: Vec<Line> = lines(&path, true).unwrap().collect();
+        assert!(end.len() > 500 && end.len() < 2000, "{}", end.len());
+        assert_eq!(end.last(), Some(&crossed(1999)));
+    }
+
+    #[test]
+    fn each_process_has_one_last_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for process in [1, 2] {
+            let mut trail = Trail::new(dir.path(), Uuid::from_u128(process));
+            for _ in 0..3 {
+                trail.length = ROLL;
+                trail.append(&crossed(1)).unwrap();
+            }
+        }
+        assert_eq!(files(dir.path()).unwrap().len(), 6);
+        let last = last_files(dir.path()).unwrap();
+        assert_eq!(last.len(), 2);
+        assert!(
+            last.iter()
+                .all(|path| path.to_str().unwrap().ends_with(".000003.crossings"))
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! What attempts came to, written down: a group at once, and each alone where the database refuses one of them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::Deps;
+use super::journal::Journal;
+use crate::clock::Clock;
+use crate::store::StoreError;
+use crate::store::body::{self, Body};
+use crate::store::digest::{self, End};
+use crate::store::outcome::{self, Again, MessageRow};
+use crate::store::task::{self, NewTask};
+
+/// Pauses after a group was not taken; then the journal keeps it.
+const PAUSES_MS: [u64; 3] = [50, 200, 1000];
+
+/// What an attempt came to. What may have reached somebody can wait in the journal.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// Accepted, refused or uncertain.
+    Done {
+        /// Its history row.
+        row: Box<MessageRow>,
+        /// The task it made.
+        task: Option<Box<NewTask>>,
+        /// Of an uncertain one: what was handed over, should it be tried once more.
+        #[serde(skip)]
+        body: Option<Box<Body>>,
+    },
+    /// A digest that had crossed.
+    Digest(Box<End>),
+    /// To be made again, with the same bytes.
+    #[serde(skip)]
+    Again(Again, Uuid, Option<Box<Body>>),
+    /// Crossed, but the dot never went out: to be made again, even if it was called uncertain meanwhile.
+    #[serde(skip)]
+    Withdrawn(Again, Uuid),
+}
+
+impl Ended {
+    /// The message.
+    pub fn message(&self) -> Uuid {
+        match self {
+            Self::Done { row, .. } => row.id,
+            Self::Digest(end) => end.copy.message_id,
+            Self::Again(_, message, _) | Self::Withdrawn(_, message) => *message,
+        }
+    }
+
+    /// In a word; `again` = surely nobody has got it.
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Done { row, .. } => &row.outcome,
+            Self::Digest(end) if end.state == "deferred" => "again",
+            Self::Digest(end) => &end.state,
+            Self::Again(..) | Self::Withdrawn(..) => "again",
+        }
+    }
+
+    fn is_kept(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Digest(_))
+    }
+}
+
+/// Writes new outcomes and those still owed. While the database is away the new ones go to the journal, and all are owed.
+pub async fn settle(deps: &Deps, ended: Vec<Ended>, owed: &mut Vec<Ended>) {
+    // Before the database is told: what surely was not sent leaves no row there that could say so.
+    if let Err(error) = deps.journal.ended(&ended) {
+        tracing::error!(%error, "the trail of the crossings could not be written");
+    }
+    let new = ended.len();
+    owed.extend(ended);
+    for pause in PAUSES_MS {
+        match write(&deps.pool, &deps.journal, owed, &deps.clock).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(%error, outcomes = owed.len(), "outcomes could not be written"),
+        }
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    // Written from the front, so the new ones are the last.
+    let new = owed.len().saturating_sub(new);
+    if let Err(error) = deps
+        .journal
+        .append(owed[new..].iter().filter(|one| one.is_kept()))
+    {
+        // Nothing is lost even so: the rows stay `crossing` and become uncertain when this daemon ends.
+        tracing::error!(%error, "the journal could not be written");
+    }
+}
+
+/// Writes what is owed: together, or each alone when the database refuses the data of one. That one is set aside, so that
+/// it holds up nobody else. What is left in `owed` after an error was not written.
+pub async fn write(
+    pool: &PgPool,
+    journal: &Journal,
+    owed: &mut Vec<Ended>,
+    clock: &Clock,
+) -> Result<(), StoreError> {
+    match together(pool, owed, clock).await {
+        Ok(()) => owed.clear(),
+        Err(error) if error.is_about_data() => {
+            for position in 0..owed.len() {
+                match together(pool, &owed[position..=position], clock).await {
+                    Ok(()) => {}
+                    Err(error) if error.is_about_data() => journal.set_aside(&owed[position], &error),
+                    Err(error) => {
+                        owed.drain(..position);
+                        return Err(error);
+                    }
+                }
+            }
+            owed.clear();
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+async fn together(pool: &PgPool, ended: &[Ended], clock: &Clock) -> Result<(), StoreError> {
+    let (mut rows, mut tasks, mut again, mut withdrawn) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut digests, mut bodies) = (Vec::new(), Vec::new());
+    for one in ended {
+        match one {
+            Ended::Done { row, task, body } => {
+                rows.push((**row).clone());
+                tasks.extend(task.as_deref().cloned());
+                bodies.extend(body.as_deref());
+            }
+            Ended::Digest(end) => digests.push(end),
+            Ended::Again(a, _, body) => {
+                again.push(a.clone());
+                bodies.extend(body.as_deref());
+            }
+            Ended::Withdrawn(a, message) => {
+                again.push(a.clone());
+                withdrawn.push(*message);
+            }
+        }
+    }
+    let mut tx = pool.begin().await?;
+    body::keep(&mut tx, &bodies).await?;
+    outcome::finish(&mut tx, &rows).await?;
+    task::insert(&mut tx, &tasks).await?;
+    outcome::again(&mut tx, &again).await?;
+    outcome::revive_withdrawn(&mut tx, &withdrawn, clock.now()).await?;
+    for end in digests {
+        digest::end(&mut tx, end).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
