@@ -87,7 +87,12 @@ pub fn text(format: Format, tables: &[Table], value: &impl Serialize) -> Result<
             let parts: Vec<String> = tables
                 .iter()
                 .map(|table| {
-                    let notes: String = table.notes.iter().map(|note| format!("{note}\n")).collect();
+                    let notes: Vec<&str> = table
+                        .notes
+                        .iter()
+                        .flat_map(|note| [note.as_str(), "\n"])
+                        .collect();
+                    let notes = notes.concat();
                     if table.rows.is_empty() {
                         format!("{}: none\n", table.title)
                     } else {

@@ -5,6 +5,7 @@ use rust_decimal::prelude::ToPrimitive;
 
 use super::output::{Table, grouped};
 use crate::domain::pyramid::PyramidRow;
+use crate::domain::tier::Tier;
 use crate::engine::report::{Cadences, Funnel, Mover, Pyramid};
 use crate::store::report::Count;
 
@@ -84,7 +85,7 @@ fn unstated(found: &Pyramid) -> Vec<String> {
     let tiers = found.period.tiers.iter();
     let unknown: Vec<&str> = tiers
         .filter(|row| row.customers > 0 && row.return_on_spent.is_none())
-        .filter_map(|row| row.tier.map(|tier| tier.as_str()))
+        .filter_map(|row| row.tier.map(Tier::as_str))
         .collect();
     if !unknown.is_empty() {
         notes.push(format!(

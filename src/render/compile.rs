@@ -70,7 +70,7 @@ impl Registry {
         for (name, source) in &set.shared.layouts {
             if !source.contains("{{body}}") {
                 problems.insert(Problem::of_file(
-                    &layout_file(name),
+                    layout_file(name),
                     "a layout needs `{{body}}` where the part goes",
                 ));
             }

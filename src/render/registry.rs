@@ -127,7 +127,7 @@ impl Registry {
             } else if opt_out {
                 problems.extend(compiled.without_way_out(channel).map(|part| {
                     Problem::of_file(
-                        &format!("{place}/{part}.hbs"),
+                        format!("{place}/{part}.hbs"),
                         "marketing and care need a way out: neither part nor layout uses `links.unsubscribe`",
                     )
                 }));

@@ -92,7 +92,7 @@ impl TemplateSet {
         let mut files = Vec::new();
         if let Err(error) = list(root, &mut Vec::new(), &mut files) {
             return Err(vec![Problem::of_file(
-                &root.display().to_string(),
+                root.display().to_string(),
                 format!("cannot read the directory: {error}"),
             )]);
         }

@@ -392,3 +392,25 @@ async fn probes() {
     .unwrap();
     assert_eq!((get("/healthz").await, get("/readyz").await), (200, 503));
 }
+
+#[tokio::test]
+async fn the_story_is_told_in_the_language_of_the_page() {
+    let site = Site::open().await;
+    let ann = site.somebody("en").await;
+    let session = site.session(Role::Rep).await;
+    let page = async |lang: &str| {
+        let path = format!("/people/{}?lang={lang}", ann.contact);
+        let response = site.colleague(&session, "GET", &path).send().await.unwrap();
+        response.text().await.unwrap()
+    };
+    let (english, chinese) = (page("en").await, page("zh-Hans").await);
+    assert!(
+        english.contains("Recorded as ") && english.contains("accepted by mail"),
+        "{english}"
+    );
+    assert!(
+        chinese.contains("建档：") && chinese.contains("mail 已接受"),
+        "{chinese}"
+    );
+    assert!(!chinese.contains("Recorded") && !chinese.contains("accepted by"));
+}
