@@ -56,7 +56,10 @@ pub fn channels(settings: &Settings, sandbox: Option<&Sandbox>, clock: &Clock) -
     for sender in &settings.senders {
         match &sender.transport {
             Transport::Email(email) => mail.push((sender.name.clone(), smtp_options(email, sandbox)?)),
-            Transport::Sms(provider) => text.push((sender.name.clone(), sms_options(provider, &settings.listen, sandbox)?)),
+            Transport::Sms(provider) => text.push((
+                sender.name.clone(),
+                sms_options(provider, &settings.listen, sandbox)?,
+            )),
         }
     }
     let clock = clock.clone();

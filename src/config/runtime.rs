@@ -177,11 +177,13 @@ impl TryFrom<String> for Kept {
         }
         match Span::parse(&text) {
             // Audiences and courtesies count what happened lately; they must not miss any of it.
-            Ok(span) if span.length() < TimeDelta::days(SHORTEST_KEPT) => {
-                Err(format!("{text} is too short: \"ever\", or at least {SHORTEST_KEPT}d"))
-            }
+            Ok(span) if span.length() < TimeDelta::days(SHORTEST_KEPT) => Err(format!(
+                "{text} is too short: \"ever\", or at least {SHORTEST_KEPT}d"
+            )),
             Ok(span) => Ok(Self::For(span)),
-            Err(_) => Err(format!("{text:?} is neither \"ever\" nor a duration such as 730d")),
+            Err(_) => Err(format!(
+                "{text:?} is neither \"ever\" nor a duration such as 730d"
+            )),
         }
     }
 }

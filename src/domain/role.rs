@@ -98,7 +98,11 @@ mod tests {
             let role: Role = word.parse().unwrap();
             assert_eq!(role.as_str(), word);
             let rights = [Right::Look, Right::OwnTasks, Right::AllTasks, Right::Operate];
-            assert_eq!(rights.map(|right| role.may(right)), [true, tasks, all, operate], "{word}");
+            assert_eq!(
+                rights.map(|right| role.may(right)),
+                [true, tasks, all, operate],
+                "{word}"
+            );
         }
         assert!("root".parse::<Role>().is_err());
     }

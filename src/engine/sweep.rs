@@ -43,6 +43,8 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     let mut summary = inherit(deps, now).await?;
     summary.done += ingest::unpark(deps, now).await?.done;
     let mut conn = deps.pool.acquire().await?;
+    let known = event::settled_before(&mut conn, BATCH).await?;
+    summary.done += event::settle_accepted(&mut conn, &known, "settled by what came back", now).await?;
     let rules = deps.rules();
     for class in [Class::Transactional, Class::Alert, Class::Care, Class::Marketing] {
         if let Uncertain::RetryAfter(patience) = rules.gate.uncertain.of(class) {

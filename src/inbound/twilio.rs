@@ -122,7 +122,9 @@ impl TwilioStatus {
             // Queue full, handset off, a segment or the carrier's answer missing.
             Some(30001 | 30003 | 30009 | 30017 | 30022 | 30410) => BounceClass::Soft,
             // Account, content, registration, permission.
-            Some(30002 | 30004 | 30007 | 30010 | 30032 | 30034 | 21408 | 21610 | 21612) => BounceClass::Blocked,
+            Some(30002 | 30004 | 30007 | 30010 | 30032 | 30034 | 21408 | 21610 | 21612) => {
+                BounceClass::Blocked
+            }
             _ => BounceClass::Unknown,
         }
     }

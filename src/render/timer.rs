@@ -53,7 +53,9 @@ fn put_in(template: &mut Template, look: &[TemplateElement]) {
         _ => None,
     });
     for block in blocks {
-        let HelperTemplate { template, inverse, .. } = &mut **block;
+        let HelperTemplate {
+            template, inverse, ..
+        } = &mut **block;
         for body in [template, inverse].into_iter().flatten() {
             put_in(body, look);
         }

@@ -163,7 +163,9 @@ pub async fn drop_oldest(
             "select exists (select from {partition} p where {})",
             history.unfinished()
         );
-        sqlx::query("set local lock_timeout = '2s'").execute(&mut *tx).await?;
+        sqlx::query("set local lock_timeout = '2s'")
+            .execute(&mut *tx)
+            .await?;
         let held: bool = sqlx::query_scalar(AssertSqlSafe(unfinished))
             .fetch_one(&mut *tx)
             .await?;
@@ -181,6 +183,9 @@ pub async fn drop_oldest(
 
 /// The first day after the month of a partition, if this is one of the table's.
 fn ended(table: &str, partition: &str) -> Option<NaiveDate> {
-    let (year, month) = partition.strip_prefix(table)?.strip_prefix('_')?.split_once('_')?;
+    let (year, month) = partition
+        .strip_prefix(table)?
+        .strip_prefix('_')?
+        .split_once('_')?;
     NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, 1)?.checked_add_months(Months::new(1))
 }

@@ -473,16 +473,21 @@ fn a_use_is_checked_against_what_the_template_has() {
 fn loops_that_say_nothing_are_cut_by_time() {
     // 200 times 200 times some thousand blocks without a word of output: neither depth, size nor output tells on it.
     let blocks = "{{#if this}}{{/if}}".repeat(4_000);
-    let text = format!("Hi.{{{{#each contact.attr.rows}}}}{{{{#each this}}}}{blocks}{{{{/each}}}}{{{{/each}}}}");
+    let text =
+        format!("Hi.{{{{#each contact.attr.rows}}}}{{{{#each this}}}}{blocks}{{{{/each}}}}{{{{/each}}}}");
     let registry = compiled(&[("subject", "s"), ("text", &text)]);
     let mut context = RenderContext::sample();
     let rows = vec![vec!["x"; 200]; 200];
-    context.contact.attr = [("rows".to_owned(), serde_json::json!(rows))].into_iter().collect();
+    context.contact.attr = [("rows".to_owned(), serde_json::json!(rows))]
+        .into_iter()
+        .collect();
     let started = std::time::Instant::now();
     let error = render(&registry, wanted(Medium::Email), &context, &Untracked).unwrap_err();
     assert!(matches!(error, RenderError::TooSlow { .. }), "{error}");
     assert!(started.elapsed() < std::time::Duration::from_secs(20));
     // The next rendering has its own time.
-    context.contact.attr = [("rows".to_owned(), serde_json::json!([["x"]]))].into_iter().collect();
+    context.contact.attr = [("rows".to_owned(), serde_json::json!([["x"]]))]
+        .into_iter()
+        .collect();
     render(&registry, wanted(Medium::Email), &context, &Untracked).unwrap();
 }

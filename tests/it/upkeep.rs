@@ -67,15 +67,26 @@ async fn old_months_go_one_by_one_and_unfinished_ones_stay() {
     sweep::run_once(&deps, now()).await.unwrap();
     let left = partitions(&town, "message").await;
     assert!(!left.contains(&"message_2025_01".to_owned()), "{left:?}");
-    assert!(left.contains(&"message_2025_03".to_owned()), "one at a time: {left:?}");
+    assert!(
+        left.contains(&"message_2025_03".to_owned()),
+        "one at a time: {left:?}"
+    );
     for _ in 0..20 {
         sweep::run_once(&deps, now()).await.unwrap();
     }
     let left = partitions(&town, "message").await;
     assert_eq!(left[..2], ["message_2025_02", "message_2026_03"], "{left:?}");
     assert_eq!(partitions(&town, "decision").await[0], "decision_2026_03");
-    assert_eq!(partitions(&town, "event").await[0], "event_2025_01", "kept for ever");
-    assert_eq!(town.count("select count(*) from message where outcome = 'uncertain'").await, 1);
+    assert_eq!(
+        partitions(&town, "event").await[0],
+        "event_2025_01",
+        "kept for ever"
+    );
+    assert_eq!(
+        town.count("select count(*) from message where outcome = 'uncertain'")
+            .await,
+        1
+    );
     // Once it is settled, the month goes too.
     sqlx::query("update message set outcome = 'accepted'")
         .execute(&town.db.pool)
@@ -108,7 +119,11 @@ async fn standings_are_right_before_there_is_a_pyramid() {
     assert_eq!(town.count("select count(*) from pyramid_base").await, 0);
     assert_eq!(town.count("select count(*) from standing_change").await, 2);
     let noted = "select count(distinct contact_id) from fact_change";
-    assert_eq!(town.count(noted).await, 2, "audiences are told whose facts changed");
+    assert_eq!(
+        town.count(noted).await,
+        2,
+        "audiences are told whose facts changed"
+    );
     // The first purchase of the period makes the pyramid.
     run("insert into purchase (account_id, at, id, source_id, external_id, amount, currency)
          select a.id, '2027-02-01', a.id, s.id, 'b-3', 100, 'EUR' from account a, source s where a.name = 'Account 3'")
@@ -122,7 +137,7 @@ async fn standings_are_right_before_there_is_a_pyramid() {
 #[tokio::test]
 async fn looking_for_people_reads_ranges_of_indexes_only() {
     let town = Town::found(OPEN_HOURS, &[], now()).await;
-    town.settle(5_000, 1).await;
+    town.settle(30_000, 1).await;
     let mut conn = town.db.pool.acquire().await.unwrap();
     sqlx::raw_sql("update contact set name = 'Zoë ' || name where email like 'p00000012%'; analyze")
         .execute(&mut *conn)
@@ -142,7 +157,13 @@ async fn looking_for_people_reads_ranges_of_indexes_only() {
     .await
     .unwrap();
     let plan = plan.join("\n");
-    for index in ["contact_name", "contact_surname", "contact_email", "contact_phone", "account_name"] {
+    for index in [
+        "contact_name",
+        "contact_surname",
+        "contact_email",
+        "contact_phone",
+        "account_name",
+    ] {
         assert!(plan.contains(index), "{index}: {plan}");
     }
     assert!(!plan.contains("Seq Scan on contact"), "{plan}");
@@ -177,7 +198,10 @@ async fn whoever_changes_a_fact_says_so() {
         .fetch_all(&town.db.pool)
         .await
         .unwrap();
-        sqlx::query("delete from fact_change").execute(&town.db.pool).await.unwrap();
+        sqlx::query("delete from fact_change")
+            .execute(&town.db.pool)
+            .await
+            .unwrap();
         news
     };
     let event = |id: &str, kind: &str, human: bool, data: serde_json::Value| -> Incoming {
@@ -197,18 +221,26 @@ async fn whoever_changes_a_fact_says_so() {
     .into_iter()
     .enumerate()
     {
-        let answers = ingest::accept(&deps, "test", vec![event(&n.to_string(), kind, human, data)], now())
-            .await
-            .unwrap();
+        let answers = ingest::accept(
+            &deps,
+            "test",
+            vec![event(&n.to_string(), kind, human, data)],
+            now(),
+        )
+        .await
+        .unwrap();
         assert_eq!(answers, [Answer::Accepted]);
         let expected: &[String] = if told { first } else { &[] };
         assert_eq!(noted().await, expected, "{kind} by a person: {human}");
     }
-    let person: Uuid = sqlx::query_scalar("select contact_id from contact_ref where external_id = 'p00000002-1'")
-        .fetch_one(&town.db.pool)
+    let person: Uuid =
+        sqlx::query_scalar("select contact_id from contact_ref where external_id = 'p00000002-1'")
+            .fetch_one(&town.db.pool)
+            .await
+            .unwrap();
+    contact::leave_until(&mut conn, person, now().date_naive().into())
         .await
         .unwrap();
-    contact::leave_until(&mut conn, person, now().date_naive().into()).await.unwrap();
     assert_eq!(noted().await, ids[1..], "left to the owner");
     sqlx::query(
         "with l as (

@@ -144,7 +144,10 @@ async fn kept(deps: &Deps, cleared: &[Cleared]) -> Result<HashMap<Uuid, Body>> {
     }
     let mut conn = deps.pool.acquire().await?;
     let bodies = body::of(&mut conn, &tried).await?;
-    Ok(bodies.into_iter().map(|body| (body.letter.row.id, body)).collect())
+    Ok(bodies
+        .into_iter()
+        .map(|body| (body.letter.row.id, body))
+        .collect())
 }
 
 /// The message of an earlier attempt, byte for byte, whatever became of its template since. `None` when it cannot be the
@@ -286,7 +289,15 @@ fn draft(
         Rendered::Email(words) => {
             row.locale.clone_from(&words.locale);
             row.subject = Some(words.subject.clone());
-            let built = email(deps, touch, step, person, &words, &sender, context.links.unsubscribe)?;
+            let built = email(
+                deps,
+                touch,
+                step,
+                person,
+                &words,
+                &sender,
+                context.links.unsubscribe,
+            )?;
             row.address.clone_from(&built.rcpt_to);
             let bytes = built.bytes.clone();
             (BuiltMessage::Email(built), None, bytes)

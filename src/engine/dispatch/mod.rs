@@ -173,20 +173,12 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             if letter.touch.tries + 1 >= MAX_TRIES || at >= letter.touch.expires_at {
                 Ended::Done(row("refused", format!("given up: {why}")), None)
             } else {
-                Ended::Again(
-                    back(&letter.touch, at, Reason::Deferred, true),
-                    body(),
-                )
+                Ended::Again(back(&letter.touch, at, Reason::Deferred, true), body())
             }
         }
         // Soon again: the gate then finds out why and for how long.
         SendOutcome::NotCrossed => Ended::Again(
-            back(
-                &letter.touch,
-                now + TimeDelta::seconds(30),
-                Reason::Cap,
-                false,
-            ),
+            back(&letter.touch, now + TimeDelta::seconds(30), Reason::Cap, false),
             None,
         ),
         SendOutcome::Withdrawn => Ended::Withdrawn(

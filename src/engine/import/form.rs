@@ -87,7 +87,10 @@ impl Form {
             None => None,
             Some(value) => cell("consent_text", value)?,
         };
-        if consent_text.as_ref().is_some_and(|text| text.chars().count() > BLOCK) {
+        if consent_text
+            .as_ref()
+            .is_some_and(|text| text.chars().count() > BLOCK)
+        {
             let reason = format!("longer than {BLOCK} characters");
             return Err(Refusal::new("consent_text", reason));
         }
@@ -126,7 +129,11 @@ impl Form {
             self.contact.entry("phone".to_owned()).or_insert(name.clone());
         }
         let is_id = !name.is_empty() && !name.contains('@') && !is_phone;
-        let own = if is_id { name } else { format!("form-{}", self.event_id) };
+        let own = if is_id {
+            name
+        } else {
+            format!("form-{}", self.event_id)
+        };
         self.contact.entry("external_id".to_owned()).or_insert(own);
         if let Some(lead) = &mut self.lead {
             let own = format!("form-{}", self.event_id);
@@ -136,9 +143,10 @@ impl Form {
 
     /// What the person is searched by, best first.
     fn names(&self, region: &str) -> Vec<String> {
-        let email = self.contact.get("email").map(|text| {
-            EmailAddress::parse(text).map_or_else(|_| text.clone(), |address| address.norm().to_string())
-        });
+        let email = self
+            .contact
+            .get("email")
+            .map(|text| EmailAddress::parse(text).map_or_else(|_| text.clone(), |address| address.norm()));
         let phone = self.contact.get("phone").map(|text| {
             PhoneNumber::parse(text, Some(region)).map_or_else(|_| text.clone(), |n| n.as_str().to_owned())
         });
@@ -158,7 +166,10 @@ fn lead_fields(said: &serde_json::Map<String, Value>) -> Result<Fields, Refusal>
     let mut fields = Fields::new();
     for (field, value) in said {
         if field == "contact" {
-            return Err(Refusal::new("lead.contact", "the lead is the person's of the form"));
+            return Err(Refusal::new(
+                "lead.contact",
+                "the lead is the person's of the form",
+            ));
         }
         let text = cell(field, value).map_err(of_lead)?;
         fields.extend(text.map(|text| (field.clone(), text)));
@@ -209,19 +220,20 @@ pub async fn take(
             break;
         };
         // Two forms of one person are not of one chunk: the second has to find what the first made.
-        let mut named: BTreeSet<String> = BTreeSet::new();
+        let mut met: BTreeSet<String> = BTreeSet::new();
         let (chunk, rest): (Vec<Form>, Vec<Form>) = waiting.into_iter().partition(|form| {
             let mut names = form.names(&work.reading.region);
             names.extend(form.external_id.clone());
-            let fits = form.shape() == shape && names.iter().all(|name| !named.contains(name));
-            named.extend(names);
+            let fits = form.shape() == shape && names.iter().all(|name| !met.contains(name));
+            met.extend(names);
             fits
         });
         waiting = rest;
         work.bring(conn, chunk).await?;
     }
     for form in waiting {
-        let reason = format!("more than {MOST_SHAPES} sets of fields, or forms of one person, in one request");
+        let reason =
+            format!("more than {MOST_SHAPES} sets of fields, or forms of one person, in one request");
         work.refuse(&form, Refusal::new("", reason));
     }
     Ok(work.taken)
@@ -349,7 +361,9 @@ impl Work<'_> {
         staging::drop_tables(conn, "contact").await?;
         let (mut ids, mut people) = (Vec::new(), Vec::new());
         for one in &staged {
-            let Some(Row { form, known }) = of(one.line) else { continue };
+            let Some(Row { form, known }) = of(one.line) else {
+                continue;
+            };
             if let (Some(id), Some(_)) = (&form.external_id, known) {
                 ids.push(id.clone());
                 people.push(one.id);
@@ -412,12 +426,7 @@ impl Work<'_> {
         lead::load(conn, &self.load(&copy)).await?;
         for bad in staging::refused(conn).await? {
             let row = usize::try_from(bad.line).ok().and_then(|line| rows.get(line));
-            refused.extend(row.map(|row| {
-                (
-                    row.form.event_id,
-                    of_lead(Refusal::new(bad.field, bad.reason)),
-                )
-            }));
+            refused.extend(row.map(|row| (row.form.event_id, of_lead(Refusal::new(bad.field, bad.reason)))));
         }
         staging::drop_tables(conn, "lead").await?;
         Ok(refused)

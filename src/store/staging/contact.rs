@@ -243,12 +243,13 @@ pub async fn refs(
     source_id: i16,
     external_ids: &[String],
 ) -> sqlx::Result<HashSet<String>> {
-    let names: Vec<String> =
-        sqlx::query_scalar("select external_id from contact_ref where source_id = $1 and external_id = any($2)")
-            .bind(source_id)
-            .bind(external_ids)
-            .fetch_all(connection)
-            .await?;
+    let names: Vec<String> = sqlx::query_scalar(
+        "select external_id from contact_ref where source_id = $1 and external_id = any($2)",
+    )
+    .bind(source_id)
+    .bind(external_ids)
+    .fetch_all(connection)
+    .await?;
     Ok(names.into_iter().collect())
 }
 
@@ -258,12 +259,13 @@ pub async fn named(
     source_id: i16,
     contacts: &[Uuid],
 ) -> sqlx::Result<HashSet<Uuid>> {
-    let ids: Vec<Uuid> =
-        sqlx::query_scalar("select contact_id from contact_ref where contact_id = any($2) and source_id = $1")
-            .bind(source_id)
-            .bind(contacts)
-            .fetch_all(connection)
-            .await?;
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "select contact_id from contact_ref where contact_id = any($2) and source_id = $1",
+    )
+    .bind(source_id)
+    .bind(contacts)
+    .fetch_all(connection)
+    .await?;
     Ok(ids.into_iter().collect())
 }
 

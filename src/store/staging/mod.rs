@@ -51,7 +51,11 @@ pub async fn prepare_session(connection: &mut PgConnection) -> sqlx::Result<()> 
 
 /// Prepares one transaction in a session of others, as [`prepare_session`] does a session of its own; its commit still
 /// waits for the disk. It has the right to import one kind of record of one source; who holds it is waited for.
-pub async fn prepare_transaction(connection: &mut PgConnection, source: &str, kind: &str) -> sqlx::Result<()> {
+pub async fn prepare_transaction(
+    connection: &mut PgConnection,
+    source: &str,
+    kind: &str,
+) -> sqlx::Result<()> {
     sqlx::query("select pg_advisory_xact_lock(hashtextextended('kith import ' || $1 || ' ' || $2, 0))")
         .bind(kind)
         .bind(source)
@@ -70,7 +74,9 @@ pub async fn prepare_transaction(connection: &mut PgConnection, source: &str, ki
 pub async fn drop_tables(connection: &mut PgConnection, kind: &str) -> sqlx::Result<()> {
     // The kinds are constants of this file's callers: nothing of a user is in this text.
     let text = format!("drop table import_{kind}, import_present, import_merge");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(connection).await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(text))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

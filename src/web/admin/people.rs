@@ -113,7 +113,8 @@ pub async fn search(
 
 /// What the numbers meant begin with: as they are kept, where the words are a number as people write it.
 fn number(words: &str, region: &str) -> String {
-    PhoneNumber::parse(words, Some(region)).map_or_else(|_| words.to_owned(), |number| number.as_str().to_owned())
+    PhoneNumber::parse(words, Some(region))
+        .map_or_else(|_| words.to_owned(), |number| number.as_str().to_owned())
 }
 
 /// One person's story, the newest first, in the person's own local time.

@@ -77,7 +77,11 @@ async fn a_form_makes_the_person_and_the_lead() {
     other["data"]["phone"] = json!("");
     assert_eq!(post(&site, &token, &other).await, ["accepted"]);
     let now = text(&site, "select string_agg(name || ' ' || phone, ',') from contact");
-    assert_eq!(now.await.unwrap(), "Benjamin Ng +14155552671", "what is empty clears nothing");
+    assert_eq!(
+        now.await.unwrap(),
+        "Benjamin Ng +14155552671",
+        "what is empty clears nothing"
+    );
     assert_eq!(site.count("select count(*) from lead").await, 1);
     assert_eq!(site.count("select count(*) from event_parked").await, 0);
 }
@@ -119,9 +123,16 @@ async fn a_batch_knows_its_own_people_and_refuses_each_for_itself() {
     for (answer, expected) in answers.iter().zip(expected) {
         assert!(answer.starts_with(expected), "{expected}: {answers:#?}");
     }
-    let people = text(&site, "select string_agg(name || '/' || coalesce(role, ''), ' ' order by name) from contact");
+    let people = text(
+        &site,
+        "select string_agg(name || '/' || coalesce(role, ''), ' ' order by name) from contact",
+    );
     assert_eq!(people.await.unwrap(), "Ann <b>Lee</b>/CTO Benny/CEO");
-    assert_eq!(site.count("select count(*) from lead").await, 1, "only the one that was there");
+    assert_eq!(
+        site.count("select count(*) from lead").await,
+        1,
+        "only the one that was there"
+    );
     // What was refused was not kept: put right, it may come again under its own id.
     let right = json!({ "id": "4", "type": "form", "data": { "name": "Gus", "email": "gus@example.org" } });
     assert_eq!(post(&site, &token, &right).await, ["accepted"]);
@@ -136,8 +147,16 @@ async fn a_form_never_lifts_an_opt_out() {
     assert_eq!(post(&site, &token, &out).await, ["accepted"]);
     site.deps().clock.advance(TimeDelta::days(1)).unwrap();
     assert_eq!(post(&site, &token, &of_ben("f2")).await, ["accepted"]);
-    assert_eq!(site.count("select count(*) from contact where consent_email is false").await, 1);
-    assert_eq!(site.count("select count(*) from suppression where reason = 'opted-out'").await, 1);
+    assert_eq!(
+        site.count("select count(*) from contact where consent_email is false")
+            .await,
+        1
+    );
+    assert_eq!(
+        site.count("select count(*) from suppression where reason = 'opted-out'")
+            .await,
+        1
+    );
     // Many people at once are no danger to each other, and sets of fields are bounded.
     let many: Vec<Value> = (0..300)
         .map(|n| {
@@ -147,7 +166,11 @@ async fn a_form_never_lifts_an_opt_out() {
         .collect();
     let (first, second) = (json!(many[..200].to_vec()), json!(many[100..].to_vec()));
     let (one, two) = tokio::join!(post(&site, &token, &first), post(&site, &token, &second));
-    let accepted = one.iter().chain(&two).filter(|answer| *answer == "accepted").count();
+    let accepted = one
+        .iter()
+        .chain(&two)
+        .filter(|answer| *answer == "accepted")
+        .count();
     assert_eq!(accepted, 300);
     assert_eq!(site.count("select count(*) from contact").await, 301);
     let shapes: Vec<Value> = (0..20)
@@ -158,6 +181,9 @@ async fn a_form_never_lifts_an_opt_out() {
         })
         .collect();
     let answers = post(&site, &token, &json!(shapes)).await;
-    let refused = answers.iter().filter(|answer| answer.contains("sets of fields")).count();
+    let refused = answers
+        .iter()
+        .filter(|answer| answer.contains("sets of fields"))
+        .count();
     assert_eq!(refused, 4, "{answers:#?}");
 }

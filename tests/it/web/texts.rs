@@ -22,10 +22,7 @@ async fn signed(site: &Site, token: &str, path: &str, mut form: Vec<(&str, &str)
     form.sort_unstable();
     let joined: String = form.iter().flat_map(|(key, value)| [*key, *value]).collect();
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.as_bytes());
-    let signature = STANDARD.encode(hmac::sign(
-        &key,
-        format!("{PUBLIC_URL}{path}{joined}").as_bytes(),
-    ));
+    let signature = STANDARD.encode(hmac::sign(&key, format!("{PUBLIC_URL}{path}{joined}").as_bytes()));
     let request = site.http.post(format!("{}{path}", site.public)).form(&form);
     request
         .header("X-Twilio-Signature", signature)
