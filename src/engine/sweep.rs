@@ -44,6 +44,8 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     summary.done += ingest::unpark(deps, now).await?.done;
     summary.done += ingest::give_up_parked(deps, now).await?.done;
     let mut conn = deps.pool.acquire().await?;
+    let known = event::settled_before(&mut conn, BATCH).await?;
+    summary.done += event::settle_accepted(&mut conn, &known, "settled by what came back", now).await?;
     let rules = deps.rules();
     for class in Class::ALL {
         if let Uncertain::RetryAfter(patience) = rules.gate.uncertain.of(class) {

@@ -301,6 +301,9 @@ pub async fn settle_accepted(
             update message set outcome = 'accepted', reply = $2, done_at = $3
             where id = any($1) and outcome = 'uncertain'
             returning touch_id
+        ), owed as (
+            -- It waits for one more try, which would be one too many.
+            delete from queue q using m where q.touch_id = m.touch_id and q.state <> 'crossing'
         )
         update touch t set state = 'sent', reason = null, done_at = $3 from m where t.id = m.touch_id
         "#,
@@ -311,4 +314,23 @@ pub async fn settle_accepted(
     .execute(conn)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Uncertain messages about which a sign of life came before anybody knew that they are uncertain: a provider may report
+/// a delivery while its own answer is still awaited.
+pub async fn settled_before(conn: &mut PgConnection, limit: i64) -> Result<Vec<Uuid>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        r#"
+        select m.id from message m
+        where m.outcome = 'uncertain'
+          and exists (select 1 from event e where e.message_id = m.id
+                      and e.type in ('delivered', 'bounced', 'opened', 'clicked', 'replied', 'auto_replied', 'opted_out',
+                                     'spam_report'))
+        limit $1
+        "#,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ids)
 }

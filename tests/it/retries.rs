@@ -8,8 +8,10 @@ use futures::future::BoxFuture;
 use kith::channel::{BuiltMessage, Channel, Crossed, Crossing, SendOutcome};
 use kith::domain::gate::Clearance;
 use kith::engine::dispatch::Dispatcher;
+use kith::engine::ingest::{self, Incoming};
 use kith::engine::sweep;
 use kith::store::partition;
+use uuid::Uuid;
 
 use crate::rig::{OPEN_HOURS, Town, one_mail, run_dry};
 
@@ -160,6 +162,62 @@ async fn what_is_owed_and_unknown_is_tried_again_with_the_same_bytes() {
     let seen = script.seen();
     assert_eq!(seen.len(), 2, "once more");
     assert_eq!(seen[0], seen[1]);
+}
+
+#[tokio::test]
+async fn a_sign_of_life_ends_what_waits_for_another_try() {
+    let town = town().await;
+    let unknown = || SendOutcome::Uncertain {
+        why: "cut".to_owned(),
+    };
+    let script = Script::answering(vec![unknown(), unknown()]);
+    let deps = town.daemon(Arc::new(script.clone())).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    for early in [false, true] {
+        let who = if early { "c.email like 'p00000002%'" } else { FIRST };
+        town.queue("news", town.now(), who).await;
+        sqlx::query("update queue set class = 0")
+            .execute(&town.db.pool)
+            .await
+            .unwrap();
+        let message: Uuid = sqlx::query_scalar("select message_id from queue")
+            .fetch_one(&town.db.pool)
+            .await
+            .unwrap();
+        let delivered = || -> Incoming {
+            serde_json::from_value(serde_json::json!({
+                "id": format!("d-{message}"), "type": "delivered", "message": message, "human": false
+            }))
+            .unwrap()
+        };
+        // The report may be faster than the end of the attempt it is about.
+        if early {
+            ingest::accept(&deps, "test", vec![delivered()], town.now())
+                .await
+                .unwrap();
+        }
+        run_dry(&deps, &mut dispatcher).await;
+        town.clock.advance(TimeDelta::minutes(20)).unwrap();
+        sweep::run_once(&deps, town.now()).await.unwrap();
+        if !early {
+            assert_eq!(
+                town.count("select count(*) from queue").await,
+                1,
+                "owed once more"
+            );
+            ingest::accept(&deps, "test", vec![delivered()], town.now())
+                .await
+                .unwrap();
+        }
+        run_dry(&deps, &mut dispatcher).await;
+        assert_eq!(town.count("select count(*) from queue").await, 0);
+        assert_eq!(
+            town.count("select count(*) from message where outcome = 'uncertain'")
+                .await,
+            0
+        );
+    }
+    assert_eq!(script.seen().len(), 2, "nobody got a second one");
 }
 
 #[tokio::test]

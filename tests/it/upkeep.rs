@@ -137,7 +137,7 @@ async fn standings_are_right_before_there_is_a_pyramid() {
 #[tokio::test]
 async fn looking_for_people_reads_ranges_of_indexes_only() {
     let town = Town::found(OPEN_HOURS, &[], now()).await;
-    town.settle(5_000, 1).await;
+    town.settle(30_000, 1).await;
     let mut conn = town.db.pool.acquire().await.unwrap();
     sqlx::raw_sql("update contact set name = 'Zoë ' || name where email like 'p00000012%'; analyze")
         .execute(&mut *conn)

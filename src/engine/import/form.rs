@@ -143,9 +143,10 @@ impl Form {
 
     /// What the person is searched by, best first.
     fn names(&self, region: &str) -> Vec<String> {
-        let email = self.contact.get("email").map(|text| {
-            EmailAddress::parse(text).map_or_else(|_| text.clone(), |address| address.norm().to_string())
-        });
+        let email = self
+            .contact
+            .get("email")
+            .map(|text| EmailAddress::parse(text).map_or_else(|_| text.clone(), |address| address.norm()));
         let phone = self.contact.get("phone").map(|text| {
             PhoneNumber::parse(text, Some(region)).map_or_else(|_| text.clone(), |n| n.as_str().to_owned())
         });
@@ -219,12 +220,12 @@ pub async fn take(
             break;
         };
         // Two forms of one person are not of one chunk: the second has to find what the first made.
-        let mut named: BTreeSet<String> = BTreeSet::new();
+        let mut met: BTreeSet<String> = BTreeSet::new();
         let (chunk, rest): (Vec<Form>, Vec<Form>) = waiting.into_iter().partition(|form| {
             let mut names = form.names(&work.reading.region);
             names.extend(form.external_id.clone());
-            let fits = form.shape() == shape && names.iter().all(|name| !named.contains(name));
-            named.extend(names);
+            let fits = form.shape() == shape && names.iter().all(|name| !met.contains(name));
+            met.extend(names);
             fits
         });
         waiting = rest;
