@@ -10,7 +10,7 @@ use crate::config::runtime::Kept;
 use crate::domain::cadence::Class;
 use crate::domain::gate_rules::Uncertain;
 use crate::store::partition::History;
-use crate::store::{body, daemon, outcome, partition};
+use crate::store::{body, daemon, event, outcome, partition};
 
 /// How many rows of a kind one pass takes away.
 const BATCH: i64 = 1000;
