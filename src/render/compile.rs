@@ -9,6 +9,7 @@ use super::{
     data::Data,
     format, lint,
     message::RenderError,
+    mould::Moulds,
     registry::{Compiled, Language, Registry, layout_file, layout_key, part_key},
     source::{PARTS, TemplateSet},
     timer::timed,
@@ -24,6 +25,7 @@ impl Registry {
         let mut registry = Self {
             languages: BTreeMap::new(),
             templates: BTreeMap::new(),
+            moulds: Moulds::default(),
         };
         Self::check_shared(set, &mut problems);
         let tags: BTreeSet<&String> = set
@@ -158,9 +160,10 @@ impl Registry {
                 for mut context in [RenderContext::sample(), RenderContext::default()] {
                     // What an attribute holds is the company's own affair: it is there, and empty.
                     context.contact.attr = compiled.attributes().map(|name| (name, Value::Null)).collect();
-                    let failures = Data::of(&context, tag)
-                        .map_err(RenderError::from)
-                        .map_or_else(|error| vec![error], |data| self.try_parts(name, tag, &data));
+                    let failures = Data::of(&context, tag).map_err(RenderError::from).map_or_else(
+                        |error| vec![error],
+                        |mut data| self.try_parts(name, tag, &mut data),
+                    );
                     for failure in failures {
                         if let RenderError::Failed {
                             file,
@@ -177,14 +180,14 @@ impl Registry {
         }
     }
 
-    fn try_parts(&self, name: &str, tag: &str, data: &Data) -> Vec<RenderError> {
+    fn try_parts(&self, name: &str, tag: &str, data: &mut Data) -> Vec<RenderError> {
         let parts = PARTS.into_iter().filter(|part| self.has_part(name, tag, part));
         let mut failures: Vec<RenderError> = parts
-            .filter_map(|part| self.part(name, tag, part, data.value()).err())
+            .filter_map(|part| self.part(name, tag, part, data.context()).err())
             .collect();
         if let Some(layout) = self.layout(name, tag) {
             failures.extend(
-                self.around(layout, tag, &data.with_layout("subject", "body"))
+                data.in_layout("subject", "body", |data| self.around(layout, tag, data))
                     .err(),
             );
         }

@@ -1,6 +1,7 @@
 //! The facts of a message as the template engine reads them.
 
 use chrono_tz::Tz;
+use handlebars::Context;
 use serde_json::{Value, json};
 
 use super::{context::RenderContext, limits};
@@ -11,7 +12,7 @@ pub(super) const FORMAT: &str = "@format";
 
 /// Data for one rendering.
 #[derive(Debug, Clone)]
-pub struct Data(Value);
+pub struct Data(Context);
 
 /// Facts that cannot be rendered from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,27 +55,45 @@ impl Data {
         value["today"] = json!(context.now.with_timezone(&zone).date_naive());
         value["locale"] = json!(content_locale);
         value[FORMAT] = json!({ "locale": formats, "zone": zone.name() });
-        Ok(Self(value))
+        Ok(Self(
+            Context::wraps(value).map_err(|error| DataError::Json(error.to_string()))?,
+        ))
     }
 
-    /// Adds what only a layout sees.
-    pub(super) fn with_layout(&self, subject: &str, body: &str) -> Value {
-        let mut value = self.0.clone();
+    /// Renders a layout, which sees more than the parts do.
+    pub(super) fn in_layout<T>(
+        &mut self,
+        subject: &str,
+        body: &str,
+        render: impl FnOnce(&Context) -> T,
+    ) -> T {
+        let value = self.0.data_mut();
         value["subject"] = json!(subject);
         value[BODY] = json!(body);
-        value
+        let done = render(&self.0);
+        if let Value::Object(map) = self.0.data_mut() {
+            map.remove("subject");
+            map.remove(BODY);
+        }
+        done
+    }
+
+    /// The data as the engine takes them.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.0
     }
 
     /// The data as JSON.
     #[must_use]
     pub fn value(&self) -> &Value {
-        &self.0
+        self.0.data()
     }
 
     /// The data as JSON, given away.
     #[must_use]
     pub fn into_value(self) -> Value {
-        self.0
+        self.0.data().clone()
     }
 }
 

@@ -201,7 +201,7 @@ struct Work<'a> {
 impl Work<'_> {
     fn part(&self, part: &str) -> Result<String, RenderError> {
         self.registry
-            .part(self.template, self.locale, part, self.data.value())
+            .part(self.template, self.locale, part, self.data.context())
     }
 
     fn file(&self, part: &str) -> String {
@@ -220,7 +220,7 @@ impl Work<'_> {
         }
     }
 
-    fn email(&self, context: &RenderContext) -> Result<RenderedEmail, RenderError> {
+    fn email(mut self, context: &RenderContext) -> Result<RenderedEmail, RenderError> {
         let subject = one_line(&self.part("subject")?);
         if subject.is_empty() {
             return Err(RenderError::Empty {
@@ -254,16 +254,21 @@ impl Work<'_> {
         })
     }
 
-    fn html(&self, subject: &str, own: &[&str]) -> Result<String, RenderError> {
+    fn html(&mut self, subject: &str, own: &[&str]) -> Result<String, RenderError> {
         let body = self.part("html")?;
         let whole = match self.registry.layout(self.template, self.locale) {
             Some(layout) => {
-                self.registry
-                    .around(layout, self.locale, &self.data.with_layout(subject, &body))?
+                let (registry, locale) = (self.registry, self.locale);
+                self.data
+                    .in_layout(subject, &body, |data| registry.around(layout, locale, data))?
             }
             None => body,
         };
-        let inlined = document::inline(&whole).map_err(|error| self.failed("html", &error.to_string()))?;
+        let inlined = self
+            .registry
+            .moulds
+            .work(&whole, document::inline)
+            .map_err(|error| self.failed("html", &error.to_string()))?;
         Ok(document::link(&inlined, own, self.links))
     }
 

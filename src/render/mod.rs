@@ -15,6 +15,7 @@ pub mod links;
 mod lint;
 pub mod message;
 pub mod mime;
+mod mould;
 pub mod plaintext;
 pub mod preview;
 pub mod registry;

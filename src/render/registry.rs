@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use handlebars::{Handlebars, JsonValue, RenderErrorReason};
+use handlebars::{Context, Handlebars, RenderErrorReason};
 
 use super::{
     context::OPEN,
     limits::{self, Capped},
     message::RenderError,
+    mould::Moulds,
     timer,
     walk::Findings,
 };
@@ -19,6 +20,7 @@ use crate::domain::locale;
 pub struct Registry {
     pub(super) languages: BTreeMap<String, Language>,
     pub(super) templates: BTreeMap<String, BTreeMap<String, Compiled>>,
+    pub(super) moulds: Moulds,
 }
 
 /// The two engines of one language, with that language's partials.
@@ -157,7 +159,7 @@ impl Registry {
         template: &str,
         locale: &str,
         part: &str,
-        data: &JsonValue,
+        data: &Context,
     ) -> Result<String, RenderError> {
         let (html, limit) = match part {
             "html" => (true, limits::HTML_BYTES),
@@ -170,7 +172,7 @@ impl Registry {
     }
 
     /// Renders a layout around what its data holds as the body.
-    pub(super) fn around(&self, layout: &str, locale: &str, data: &JsonValue) -> Result<String, RenderError> {
+    pub(super) fn around(&self, layout: &str, locale: &str, data: &Context) -> Result<String, RenderError> {
         self.run(
             locale,
             true,
@@ -188,7 +190,7 @@ impl Registry {
         key: &str,
         file: &str,
         limit: usize,
-        data: &JsonValue,
+        data: &Context,
     ) -> Result<String, RenderError> {
         let failed = |reason: &str| RenderError::Failed {
             file: file.to_owned(),
@@ -202,7 +204,9 @@ impl Registry {
             .ok_or_else(|| failed("no such language"))?;
         let engine = if html { &language.html } else { &language.text };
         let mut out = Capped::new(limit);
-        let rendered = timer::limited(timer::PART_TIME, || engine.render_to_write(key, data, &mut out));
+        let rendered = timer::limited(timer::PART_TIME, || {
+            engine.render_with_context_to_write(key, data, &mut out)
+        });
         rendered.map_err(|error| {
             let place = (error.line_no.unwrap_or(1), error.column_no.unwrap_or(1));
             let file = error.template_name.as_deref().unwrap_or(file).to_owned();

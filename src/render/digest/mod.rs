@@ -15,6 +15,7 @@ use super::data::FORMAT;
 use super::document;
 use super::format;
 use super::message::{RenderedEmail, one_line};
+use super::mould;
 use super::plaintext::tidy;
 use crate::domain::locale::nearest;
 
@@ -94,7 +95,7 @@ pub fn render(digest: &Digest, locale: &str, zone: Tz) -> Result<RenderedEmail, 
     Ok(RenderedEmail {
         locale: language.to_owned(),
         subject: one_line(&part(plain, "subject")?),
-        html: Some(document::inline(&part(html, "html")?).map_err(|e| wrong(&e))?),
+        html: Some(document::inline(&mould::unmarked(&part(html, "html")?)).map_err(|e| wrong(&e))?),
         text: tidy(&part(plain, "text")?),
     })
 }

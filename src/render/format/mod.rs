@@ -12,7 +12,7 @@ use handlebars::{Context, Handlebars, Helper, JsonValue, RenderError, RenderErro
 use icu_locale::Locale;
 use rust_decimal::Decimal;
 
-use super::{data::FORMAT, timer};
+use super::{data::FORMAT, mould, timer};
 use crate::domain::locale;
 
 pub use link::{Mark, next_mark};
@@ -44,7 +44,9 @@ pub fn engine(html: bool) -> Handlebars<'static> {
     engine.register_helper("body", Box::new(link::Body));
     timer::teach(&mut engine);
     if html {
-        engine.register_escape_fn(|text| handlebars::html_escape(&link::unmarked(text)));
+        engine.register_escape_fn(|text| {
+            mould::marked(&handlebars::html_escape(&mould::unmarked(&link::unmarked(text))))
+        });
     } else {
         engine.register_escape_fn(link::unmarked);
     }
