@@ -48,6 +48,7 @@ pub mod token;
 pub mod touch;
 pub mod user;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
@@ -67,6 +68,7 @@ const ROLE_SETTINGS: [(&str, &str); 3] = [
 ];
 /// One process at a time migrates a database. The number is arbitrary and belongs to kith.
 const MIGRATION_LOCK: i64 = 0x006b_6974_685f_6d67;
+static CONNECTIONS_MADE: AtomicU64 = AtomicU64::new(0);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the store answers when a statement could not be carried out.
@@ -122,9 +124,19 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<
     let pool = PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(CONNECT_PATIENCE)
+        .after_connect(|_, _| {
+            CONNECTIONS_MADE.fetch_add(1, Ordering::AcqRel);
+            Box::pin(async { Ok(()) })
+        })
         .connect_with(options)
         .await?;
     Ok(pool)
+}
+
+/// How many connections this process has made so far. While it stays the same, the server did not restart or change hands
+/// behind our back, since that ends every connection.
+pub fn connections_made() -> u64 {
+    CONNECTIONS_MADE.load(Ordering::Acquire)
 }
 
 /// Brings the schema to this program's version. Several processes may ask at once; one works, the others wait.
