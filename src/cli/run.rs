@@ -39,7 +39,9 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
     let mode = opened.settings.delivery.mode;
     let clock = Clock::System;
     if !identity::check(&opened.pool, mode, Some(&journal), &context.ids, clock.now()).await? {
-        warn!("live mode is bound to another database than this copy: nothing is claimed until `kith brake off --live`");
+        warn!(
+            "live mode is bound to another database than this copy: nothing is claimed until `kith brake off --live`"
+        );
     }
     let app = app::build(
         opened.pool.clone(),

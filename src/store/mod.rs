@@ -113,7 +113,11 @@ impl StoreError {
             Self::Sql(sqlx::Error::Database(error)) => error
                 .code()
                 // Data exception, cardinality, integrity, limit exceeded.
-                .is_some_and(|code| ["21", "22", "23", "54"].iter().any(|class| code.starts_with(class))),
+                .is_some_and(|code| {
+                    ["21", "22", "23", "54"]
+                        .iter()
+                        .any(|class| code.starts_with(class))
+                }),
             _ => false,
         }
     }
@@ -236,7 +240,11 @@ async fn settle_role(connection: &mut PgConnection) -> Result<bool, StoreError> 
         }
         settled = false;
         // A list of schemas is not one quoted name.
-        let value = if name == "search_path" { value.to_owned() } else { format!("'{value}'") };
+        let value = if name == "search_path" {
+            value.to_owned()
+        } else {
+            format!("'{value}'")
+        };
         let statement: String = sqlx::query_scalar(
             "select format('alter role %I in database %I set %I = %s', current_user, current_database(), $1, $2)",
         )

@@ -175,7 +175,10 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             if letter.touch.tries + 1 >= MAX_TRIES || at >= letter.touch.expires_at {
                 done(row("refused", format!("given up: {why}")), None)
             } else {
-                Ended::Again(back(&letter.touch, at, Reason::Deferred, true), letter.touch.message_id)
+                Ended::Again(
+                    back(&letter.touch, at, Reason::Deferred, true),
+                    letter.touch.message_id,
+                )
             }
         }
         // Soon again: the gate then finds out why and for how long.
