@@ -1,7 +1,7 @@
 //! The lease: a heartbeat in the database's time. Who misses it for too long is dead to the others and must start anew.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,15 +12,19 @@ use tokio::task::JoinHandle;
 use super::identity;
 use crate::clock::Clock;
 use crate::engine::Deps;
-use crate::store::daemon;
+use crate::store::{self, daemon};
 
 /// A daemon whose clock differs more than this from the database's claims nothing: it would send early or late.
 const MOST_OFF: TimeDelta = TimeDelta::seconds(5);
 
+/// No number of connections.
+const NOBODY: u64 = u64::MAX;
+
 /// The lease of this process, kept by a task of its own.
 #[derive(Clone)]
 pub struct Lease {
-    may_claim: Arc<AtomicBool>,
+    /// Who has been looked at: the number of connections made by then. [`NOBODY`] = nothing may be claimed.
+    looked_at: Arc<AtomicU64>,
     doubt: Arc<Notify>,
     keeper: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -28,25 +32,31 @@ pub struct Lease {
 impl Lease {
     /// Starts to keep it.
     pub fn hold(deps: Arc<Deps>) -> Self {
-        let may_claim = Arc::new(AtomicBool::new(false));
+        let looked_at = Arc::new(AtomicU64::new(NOBODY));
         let doubt = Arc::new(Notify::new());
-        let keeper = tokio::spawn(keep(deps, may_claim.clone(), doubt.clone()));
+        let keeper = tokio::spawn(keep(deps, looked_at.clone(), doubt.clone()));
         Self {
-            may_claim,
+            looked_at,
             doubt,
             keeper: Arc::new(Mutex::new(Some(keeper))),
         }
     }
 
-    /// Whether new work may be taken.
+    /// Whether new work may be taken: this incarnation lives, and nobody has been connected to since the database was looked
+    /// at. A new connection may lead to one that was promoted, restarted or restored, and has forgotten what crossed.
     pub fn may_claim(&self) -> bool {
-        self.may_claim.load(Ordering::Relaxed)
+        let looked_at = self.looked_at.load(Ordering::Acquire);
+        let may = looked_at == store::connections_made();
+        if !may && looked_at != NOBODY {
+            self.doubt.notify_one();
+        }
+        may
     }
 
-    /// Something failed: the database may have been away, and may be another one now. Nothing is claimed until it was looked
-    /// at again.
+    /// Something failed: the database may have been away, and may be another one now, behind a pooler even on an old
+    /// connection. Nothing is claimed until it was looked at again.
     pub fn doubt(&self) {
-        self.may_claim.store(false, Ordering::Relaxed);
+        self.looked_at.store(NOBODY, Ordering::Release);
         self.doubt.notify_one();
     }
 
@@ -58,7 +68,7 @@ impl Lease {
     }
 }
 
-async fn keep(deps: Arc<Deps>, may_claim: Arc<AtomicBool>, doubt: Arc<Notify>) {
+async fn keep(deps: Arc<Deps>, looked_at: Arc<AtomicU64>, doubt: Arc<Notify>) {
     let every = deps
         .settings
         .lease
@@ -66,19 +76,20 @@ async fn keep(deps: Arc<Deps>, may_claim: Arc<AtomicBool>, doubt: Arc<Notify>) {
         .length()
         .to_std()
         .unwrap_or(Duration::from_secs(5));
-    // The journal was read before this process began; from then on only after the database was away.
-    let mut doubtful = false;
+    let mut doubtful = true;
     loop {
+        let made = store::connections_made();
+        doubtful |= looked_at.load(Ordering::Acquire) != made;
         match beat(&deps, doubtful).await {
             Ok(may) => {
                 doubtful = false;
-                may_claim.store(may, Ordering::Relaxed);
+                looked_at.store(if may { made } else { NOBODY }, Ordering::Release);
             }
             Err(error) => {
                 // Others may bury us any moment now, and who answers next may have forgotten what crossed.
                 tracing::warn!(%error, "no heartbeat: nothing is claimed");
                 doubtful = true;
-                may_claim.store(false, Ordering::Relaxed);
+                looked_at.store(NOBODY, Ordering::Release);
             }
         }
         tokio::select! {

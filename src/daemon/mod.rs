@@ -60,7 +60,7 @@ async fn flow(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
     let mut failures = 0;
     while !stop.is_cancelled() {
         let again = if lease.may_claim() {
-            match flow_once(&deps, &mut dispatcher).await {
+            match flow_once(&deps, &mut dispatcher, || lease.may_claim()).await {
                 Ok(again) => {
                     failures = 0;
                     again
@@ -83,11 +83,19 @@ async fn flow(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
     dispatcher.drain().await;
 }
 
-/// One pass of the flow. True when there may be more to do at once.
-pub async fn flow_once(deps: &Arc<Deps>, dispatcher: &mut Dispatcher) -> Result<bool> {
+/// One pass of the flow. True when there may be more to do at once. Whether touches may be claimed is asked just before: the
+/// services until then are the first to find out that the database was away.
+pub async fn flow_once(
+    deps: &Arc<Deps>,
+    dispatcher: &mut Dispatcher,
+    may_claim: impl Fn() -> bool,
+) -> Result<bool> {
     let now = deps.clock.now();
     let graded = regrade::run_once(deps, now).await?;
     let planned = plan::run_once(deps, now).await?;
+    if !may_claim() {
+        return Ok(false);
+    }
     let sent = dispatcher.run_once(now).await?;
     Ok(graded.more || planned.more || sent.more || planned.done > 0)
 }

@@ -92,9 +92,15 @@ pub async fn heartbeat(
 pub async fn bury(conn: &mut PgConnection, dead_after_secs: f64) -> Result<Vec<Uuid>, StoreError> {
     let ids = sqlx::query_scalar!(
         r#"
-        update daemon set epoch = epoch + 1, ended_at = clock_timestamp()
-        where ended_at is null and heartbeat_at < clock_timestamp() - make_interval(secs => $1)
-        returning id
+        update daemon d set epoch = d.epoch + 1, ended_at = clock_timestamp()
+        from (
+            select id from daemon
+            where ended_at is null and heartbeat_at < clock_timestamp() - make_interval(secs => $1)
+            order by id
+            for update
+        ) late
+        where d.id = late.id
+        returning d.id
         "#,
         dead_after_secs,
     )

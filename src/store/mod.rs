@@ -49,6 +49,7 @@ pub mod token;
 pub mod touch;
 pub mod user;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
@@ -69,6 +70,7 @@ const ROLE_SETTINGS: [(&str, &str); 3] = [
 ];
 /// One process at a time migrates a database. The number is arbitrary and belongs to kith.
 const MIGRATION_LOCK: i64 = 0x006b_6974_685f_6d67;
+static CONNECTIONS_MADE: AtomicU64 = AtomicU64::new(0);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a database may take to answer for the first time.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
@@ -143,6 +145,10 @@ pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<
     Ok(PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(CONNECT_PATIENCE)
+        .after_connect(|_, _| {
+            CONNECTIONS_MADE.fetch_add(1, Ordering::AcqRel);
+            Box::pin(async { Ok(()) })
+        })
         .connect_lazy_with(options))
 }
 
@@ -184,6 +190,12 @@ fn place(options: &PgConnectOptions) -> String {
         Some(socket) => socket.display().to_string(),
         None => format!("{}:{}", options.get_host(), options.get_port()),
     }
+}
+
+/// How many connections this process has made so far. While it stays the same, the server did not restart or change hands
+/// behind our back, since that ends every connection.
+pub fn connections_made() -> u64 {
+    CONNECTIONS_MADE.load(Ordering::Acquire)
 }
 
 /// Brings the schema to this program's version. Several processes may ask at once; one works, the others wait.

@@ -67,7 +67,7 @@ async fn measure(args: &TickArgs, context: &Context, ground: &Ground) -> Result<
     let (mut flow, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {
         let started = Instant::now();
-        daemon::flow_once(&deps, &mut dispatcher).await?;
+        daemon::flow_once(&deps, &mut dispatcher, || true).await?;
         flow.push(started.elapsed());
         daemon::round(&deps).await?;
         whole.push(started.elapsed());
@@ -127,7 +127,7 @@ async fn measure(args: &TickArgs, context: &Context, ground: &Ground) -> Result<
 
 /// Everything a daemon does when nothing is due, in one go.
 async fn tick(deps: &Arc<Deps>, dispatcher: &mut Dispatcher) -> Result<()> {
-    daemon::flow_once(deps, dispatcher).await?;
+    daemon::flow_once(deps, dispatcher, || true).await?;
     daemon::round(deps).await
 }
 
