@@ -326,11 +326,12 @@ create table touch (
     message_id    uuid not null,
     done_at       timestamptz,
     unique (enrollment_id, step_key, visit)
-) with (fillfactor = 80);
+) with (fillfactor = 50);
 create index touch_contact on touch (contact_id);
 create index touch_message on touch (message_id);
 
 -- Live work only: rows are deleted at the end; no predicate on any index, so that state changes stay HOT.
+-- Neighbours change in one statement, so a page needs room for a second version of each (the same in touch and pace).
 create table queue (
     touch_id      uuid primary key,
     shard         smallint not null,
@@ -357,7 +358,7 @@ create table queue (
     daemon_id     uuid,
     epoch         bigint,
     crossing_at   timestamptz
-) with (fillfactor = 50);
+) with (fillfactor = 40);
 create index queue_due on queue (class, due_at, contact_id);
 create index queue_contact on queue (contact_id);
 create index queue_account on queue (account_id);
@@ -369,7 +370,7 @@ create table pace (
     key  text not null,
     ring timestamptz[] not null default '{}',
     primary key (kind, key)
-) with (fillfactor = 60);
+) with (fillfactor = 45);
 
 create table message (
     id                  uuid not null,
@@ -421,10 +422,9 @@ create table decision (
     reason     text not null,
     until      timestamptz,
     detail     text,
-    primary key (id)
+    primary key (contact_id, id)                  -- asked for by person only; one index is enough
 ) partition by range (id);
 create table decision_rest partition of decision default;
-create index decision_contact on decision (contact_id);
 
 create table event (
     id          uuid not null,

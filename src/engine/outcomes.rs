@@ -127,7 +127,7 @@ async fn together(pool: &PgPool, ended: &[Ended], clock: &Clock) -> Result<(), S
     for one in ended {
         match one {
             Ended::Done { row, task, body } => {
-                rows.push((**row).clone());
+                rows.push(&**row);
                 tasks.extend(task.as_deref().cloned());
                 bodies.extend(body.as_deref());
             }

@@ -172,6 +172,15 @@ pub struct Links {
     pub preferences: Option<String>,
 }
 
+fn forget_unknown(value: &mut Value) {
+    if let Value::Object(map) = value {
+        map.retain(|_, inner| {
+            forget_unknown(inner);
+            !inner.is_null() && inner.as_object().is_none_or(|map| !map.is_empty())
+        });
+    }
+}
+
 /// Name and meaning of every variable. `contact.attr` is open: any name may stand below it.
 pub const VARIABLES: &[(&str, &str)] = &[
     ("account.industry", "the customer's trade"),
@@ -232,6 +241,18 @@ pub const LAYOUT_VARIABLES: &[(&str, &str)] = &[("subject", "the rendered subjec
 pub const OPEN: &str = "contact.attr";
 
 impl RenderContext {
+    /// What the record of a message keeps of this, as JSON: every fact that is known. The company's own words are those of
+    /// the rules in force at that time, and the links follow from the message's id.
+    pub fn record(&self) -> Result<String, serde_json::Error> {
+        let mut value = serde_json::to_value(self)?;
+        if let Value::Object(map) = &mut value {
+            map.remove("company");
+            map.remove("links");
+        }
+        forget_unknown(&mut value);
+        serde_json::to_string(&value)
+    }
+
     /// A person with every fact known, for checks, previews without a contact and the examples of the reference.
     #[must_use]
     pub fn sample() -> Self {
@@ -339,6 +360,17 @@ mod tests {
         found.sort();
         let named: Vec<&str> = VARIABLES.iter().map(|(name, _)| *name).collect();
         assert_eq!(found, named);
+    }
+
+    #[test]
+    fn a_record_keeps_what_is_known() {
+        let mut context = RenderContext::default();
+        context.contact.name = "Ann".to_owned();
+        let record = context.record().unwrap();
+        assert_eq!(
+            record,
+            r#"{"contact":{"locale":"","name":"Ann","timezone":""},"now":"1970-01-01T00:00:00Z"}"#
+        );
     }
 
     #[test]

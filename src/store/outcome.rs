@@ -1,5 +1,7 @@
 //! The end of an attempt: one statement per group moves queue row, message and touch together.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -35,8 +37,8 @@ pub struct MessageRow {
     pub segments: Option<i16>,
     /// Encoding, for a text message.
     pub encoding: Option<String>,
-    /// Variables it was rendered with.
-    pub vars: serde_json::Value,
+    /// Variables it was rendered with, as JSON.
+    pub vars: String,
     /// Hash of the unsigned bytes.
     pub hash: String,
     /// accepted, refused, uncertain
@@ -59,69 +61,179 @@ pub(super) fn touch_state(outcome: &str) -> &'static str {
 /// Ends attempts: deletes the queue rows, inserts the messages, updates the touches. Keyed by message, so that an outcome
 /// that comes twice, or after a sweep called it uncertain, settles the one row instead of making another.
 /// Returns the touches that were ended or settled.
-pub async fn finish(conn: &mut PgConnection, rows: &[MessageRow]) -> Result<Vec<Uuid>, StoreError> {
+pub async fn finish(conn: &mut PgConnection, rows: &[&MessageRow]) -> Result<Vec<Uuid>, StoreError> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let states: Vec<&str> = rows.iter().map(|r| touch_state(&r.outcome)).collect();
-    let body = serde_json::to_value(rows).map_err(|e| StoreError::Decode(e.to_string()))?;
-    let ids: Vec<Uuid> = rows.iter().map(|r| r.touch_id).collect();
+    let mut ended = end(conn, rows).await?;
+    if ended.len() < rows.len() {
+        let known: HashSet<Uuid> = ended.iter().copied().collect();
+        let late: Vec<&MessageRow> = rows
+            .iter()
+            .copied()
+            .filter(|r| !known.contains(&r.touch_id))
+            .collect();
+        ended.extend(settle(conn, &late).await?);
+    }
+    Ok(ended)
+}
+
+/// Ends the attempts whose queue rows are there.
+async fn end(conn: &mut PgConnection, rows: &[&MessageRow]) -> Result<Vec<Uuid>, StoreError> {
+    let c = Columns::of(rows);
     let ended = sqlx::query_scalar!(
         r#"
         with r as (
-            select r.*, s.state
-            from jsonb_to_recordset($1::jsonb) as r (
-                touch_id uuid, id uuid, daemon_id uuid, epoch bigint, template text, template_version_id uuid, locale text, sender text, address text,
-                subject text, segments smallint, encoding text, vars jsonb, hash text, outcome text, reply text,
-                done_at timestamptz)
-            join unnest($2::uuid[], $3::text[]) as s (touch_id, state) using (touch_id)
+            select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::uuid[], $7::text[], $8::text[],
+                                 $9::text[], $10::text[], $11::smallint[], $12::text[], $13::text[], $14::text[],
+                                 $15::text[], $16::text[], $17::timestamptz[], $18::text[])
+                 as r (touch_id, id, daemon_id, epoch, template, template_version_id, locale, sender, address, subject,
+                       segments, encoding, vars, hash, outcome, reply, done_at, state)
         ), gone as (
             delete from queue q using r
             where q.touch_id = r.touch_id and q.message_id = r.id
               -- Accepted is accepted, whoever has the work now. Any other end is that of one's own attempt only.
               and (r.outcome = 'accepted' or q.daemon_id = r.daemon_id and q.epoch = r.epoch)
-            returning q.touch_id, q.shard, q.contact_id, q.account_id, q.lead_id, q.channel, q.class, q.cadence,
-                      q.step_key, q.tries, q.crossing_at
-        ), settled as (
-            update message m
-            set outcome = r.outcome, reply = r.reply, done_at = r.done_at, template = r.template,
-                template_version_id = r.template_version_id, locale = r.locale, subject = r.subject,
-                segments = r.segments, encoding = r.encoding, vars = r.vars, hash = r.hash
-            from r
-            where m.id = r.id and m.outcome = 'uncertain' and r.outcome in ('accepted', 'refused')
-              and not exists (select 1 from gone g where g.touch_id = r.touch_id)
-            returning m.touch_id
+            returning q.shard, q.contact_id, q.account_id, q.lead_id, q.channel, q.class, q.cadence, q.step_key, q.tries,
+                      q.crossing_at, r.*
         ), made as (
             insert into message (id, shard, contact_id, account_id, lead_id, touch_id, channel, class, cadence, step_key,
                                  template, template_version_id, locale, sender, address, subject, segments, encoding,
                                  vars, hash, outcome, reply, tries, crossing_at, done_at)
-            select r.id, g.shard, g.contact_id, g.account_id, g.lead_id, g.touch_id, g.channel, g.class, g.cadence,
-                   g.step_key, r.template, r.template_version_id, r.locale, r.sender, r.address, r.subject, r.segments,
-                   r.encoding, r.vars, r.hash, r.outcome, r.reply, g.tries + 1, g.crossing_at, r.done_at
-            from gone g join r using (touch_id)
+            select id, shard, contact_id, account_id, lead_id, touch_id, channel, class, cadence, step_key, template,
+                   template_version_id, locale, sender, address, subject, segments, encoding, vars::jsonb, hash, outcome,
+                   reply, tries + 1, crossing_at, done_at
+            from gone
             -- Tried once more after it was unknown: the one row then tells the last outcome and both tries.
             on conflict (id) do update
             set outcome = excluded.outcome, reply = excluded.reply, tries = message.tries + 1, done_at = excluded.done_at,
                 crossing_at = excluded.crossing_at, template = excluded.template, subject = excluded.subject,
                 template_version_id = excluded.template_version_id, locale = excluded.locale, vars = excluded.vars,
                 hash = excluded.hash
-            returning touch_id
-        ), ended as (
-            select touch_id from made union select touch_id from settled
         )
         update touch t
-        set state = r.state, reason = case when r.state = 'sent' then null else r.reply end, done_at = r.done_at
-        from r join ended using (touch_id)
-        where t.id = r.touch_id
+        set state = g.state, reason = case when g.state = 'sent' then null else g.reply end, done_at = g.done_at
+        from gone g
+        where t.id = g.touch_id
         returning t.id
         "#,
-        body,
-        &ids,
-        &states as &[&str],
+        &c.touch_ids,
+        &c.ids,
+        &c.daemon_ids,
+        &c.epochs,
+        &c.templates as &[&str],
+        &c.template_version_ids as &[Option<Uuid>],
+        &c.locales as &[&str],
+        &c.senders as &[&str],
+        &c.addresses as &[&str],
+        &c.subjects as &[Option<&str>],
+        &c.segments as &[Option<i16>],
+        &c.encodings as &[Option<&str>],
+        &c.vars as &[&str],
+        &c.hashes as &[&str],
+        &c.outcomes as &[&str],
+        &c.replies as &[Option<&str>],
+        &c.done_at,
+        &c.states as &[&str],
     )
     .fetch_all(conn)
     .await?;
     Ok(ended)
+}
+
+/// Settles what a sweep had called uncertain before its outcome was known.
+async fn settle(conn: &mut PgConnection, rows: &[&MessageRow]) -> Result<Vec<Uuid>, StoreError> {
+    let c = Columns::of(rows);
+    let settled = sqlx::query_scalar!(
+        r#"
+        with r as (
+            select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::smallint[],
+                                 $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::text[])
+                 as r (touch_id, id, template, template_version_id, locale, subject, segments, encoding, vars, hash, outcome,
+                       reply, done_at, state)
+        ), settled as (
+            update message m
+            set outcome = r.outcome, reply = r.reply, done_at = r.done_at, template = r.template,
+                template_version_id = r.template_version_id, locale = r.locale, subject = r.subject,
+                segments = r.segments, encoding = r.encoding, vars = r.vars::jsonb, hash = r.hash
+            from r
+            where m.id = r.id and m.outcome = 'uncertain' and r.outcome in ('accepted', 'refused')
+            returning r.touch_id, r.state, r.reply, r.done_at
+        )
+        update touch t
+        set state = s.state, reason = case when s.state = 'sent' then null else s.reply end, done_at = s.done_at
+        from settled s
+        where t.id = s.touch_id
+        returning t.id
+        "#,
+        &c.touch_ids,
+        &c.ids,
+        &c.templates as &[&str],
+        &c.template_version_ids as &[Option<Uuid>],
+        &c.locales as &[&str],
+        &c.subjects as &[Option<&str>],
+        &c.segments as &[Option<i16>],
+        &c.encodings as &[Option<&str>],
+        &c.vars as &[&str],
+        &c.hashes as &[&str],
+        &c.outcomes as &[&str],
+        &c.replies as &[Option<&str>],
+        &c.done_at,
+        &c.states as &[&str],
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(settled)
+}
+
+/// Rows by column, as `unnest` takes them.
+#[derive(Default)]
+struct Columns<'r> {
+    touch_ids: Vec<Uuid>,
+    ids: Vec<Uuid>,
+    daemon_ids: Vec<Uuid>,
+    epochs: Vec<i64>,
+    templates: Vec<&'r str>,
+    template_version_ids: Vec<Option<Uuid>>,
+    locales: Vec<&'r str>,
+    senders: Vec<&'r str>,
+    addresses: Vec<&'r str>,
+    subjects: Vec<Option<&'r str>>,
+    segments: Vec<Option<i16>>,
+    encodings: Vec<Option<&'r str>>,
+    vars: Vec<&'r str>,
+    hashes: Vec<&'r str>,
+    outcomes: Vec<&'r str>,
+    replies: Vec<Option<&'r str>>,
+    done_at: Vec<DateTime<Utc>>,
+    states: Vec<&'static str>,
+}
+
+impl<'r> Columns<'r> {
+    fn of(rows: &[&'r MessageRow]) -> Self {
+        let mut c = Self::default();
+        for r in rows {
+            c.touch_ids.push(r.touch_id);
+            c.ids.push(r.id);
+            c.daemon_ids.push(r.daemon_id);
+            c.epochs.push(r.epoch);
+            c.templates.push(&r.template);
+            c.template_version_ids.push(r.template_version_id);
+            c.locales.push(&r.locale);
+            c.senders.push(&r.sender);
+            c.addresses.push(&r.address);
+            c.subjects.push(r.subject.as_deref());
+            c.segments.push(r.segments);
+            c.encodings.push(r.encoding.as_deref());
+            c.vars.push(&r.vars);
+            c.hashes.push(&r.hash);
+            c.outcomes.push(&r.outcome);
+            c.replies.push(r.reply.as_deref());
+            c.done_at.push(r.done_at);
+            c.states.push(touch_state(&r.outcome));
+        }
+        c
+    }
 }
 
 /// An attempt to be made again.

@@ -540,7 +540,7 @@ async fn outcomes_are_monotone_however_often_and_late_they_come() {
         subject: None,
         segments: None,
         encoding: None,
-        vars: serde_json::json!({}),
+        vars: "{}".to_owned(),
         hash: String::new(),
         outcome: outcome.to_owned(),
         reply: Some(outcome.to_owned()),
@@ -559,7 +559,7 @@ async fn outcomes_are_monotone_however_often_and_late_they_come() {
     ];
     for (n, (words, outcome, state)) in stories.into_iter().enumerate() {
         for word in words {
-            outcome::finish(&mut conn, &[row(n, word)]).await.unwrap();
+            outcome::finish(&mut conn, &[&row(n, word)]).await.unwrap();
         }
         let stands: (String, String) = sqlx::query_as(
             "select m.outcome, t.state from message m join touch t on t.id = m.touch_id where m.id = $1",

@@ -157,7 +157,7 @@ fn row(touch_id: Uuid, id: Uuid, outcome: &str, reply: &str) -> Ended {
             subject: None,
             segments: None,
             encoding: None,
-            vars: serde_json::json!({}),
+            vars: "{}".to_owned(),
             hash: String::new(),
             outcome: outcome.to_owned(),
             reply: Some(reply.to_owned()),

@@ -109,7 +109,7 @@ fn html_escapes_and_plain_parts_do_not() {
     assert!(mail.text.starts_with("<b>\"A\" & 'B'</b>"));
     let html = mail.html.unwrap();
     assert!(
-        html.contains("title=\"<b>&quot;A&quot;") && html.contains(">&lt;b&gt;"),
+        html.contains("title=\"&lt;b&gt;&quot;A&quot;") && html.contains(">&lt;b&gt;"),
         "{html}"
     );
     assert!(html.contains("out</a>"), "the layout is around it: {html}");

@@ -82,7 +82,7 @@ async fn measure(
     ground.settle().await?;
     let apart = apart(args);
     let planned = plan_all(&deps, &clock, args, ground, apart).await?;
-    ground.settle().await?;
+    ground.analyze().await?;
 
     let mut dispatcher = Dispatcher::new(deps.clone());
     clock.set(ground.begin)?;

@@ -125,6 +125,12 @@ impl Ground {
         Ok(())
     }
 
+    /// Lets the database know its new rows, and nothing else: what is planned is sent soon after.
+    pub async fn analyze(&self) -> Result<()> {
+        let mut conn = self.pool.acquire().await?;
+        Ok(bench::analyze(&mut conn).await?)
+    }
+
     /// Lets the database settle down after a load.
     pub async fn settle(&self) -> Result<()> {
         let started = Instant::now();

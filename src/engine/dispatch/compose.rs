@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Result;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
 use uuid::Uuid;
@@ -275,13 +277,13 @@ fn draft(
         subject: None,
         segments: None,
         encoding: None,
-        vars: serde_json::to_value(&context).map_err(|e| e.to_string())?,
+        vars: context.record().map_err(|e| e.to_string())?,
         hash: String::new(),
         outcome: String::new(),
         reply: None,
         done_at: now,
     };
-    let (message, task, bytes) = match rendered {
+    let (message, task, hash) = match rendered {
         Rendered::Email(words) => {
             row.locale.clone_from(&words.locale);
             row.subject = Some(words.subject.clone());
@@ -295,8 +297,8 @@ fn draft(
                 context.links.unsubscribe,
             )?;
             row.address.clone_from(&built.rcpt_to);
-            let bytes = built.bytes.clone();
-            (BuiltMessage::Email(built), None, bytes)
+            let hash = hash_of(&built.bytes);
+            (BuiltMessage::Email(built), None, hash)
         }
         Rendered::Sms(words) => {
             row.locale = words.locale;
@@ -305,7 +307,7 @@ fn draft(
             row.encoding = Some(counted.encoding.as_str().to_owned());
             let to = person.phone.clone().ok_or("no phone number")?;
             row.address.clone_from(&to);
-            let bytes = words.text.clone().into_bytes();
+            let hash = hash_of(words.text.as_bytes());
             let message_id = touch.message_id.to_string();
             (
                 BuiltMessage::Sms(BuiltSms {
@@ -315,14 +317,14 @@ fn draft(
                     message_id,
                 }),
                 None,
-                bytes,
+                hash,
             )
         }
         Rendered::Task(words) => {
             row.locale = words.locale;
             row.subject = Some(words.title.clone());
             row.address = person.owner_email.clone().unwrap_or_default();
-            let bytes = words.body.clone().into_bytes();
+            let hash = hash_of(words.body.as_bytes());
             let zone = deps.zone_of(person.timezone.as_deref());
             let due_at = step
                 .deadline
@@ -340,10 +342,10 @@ fn draft(
                 due_at,
                 dedup_key: None,
             };
-            (BuiltMessage::Task, Some(task), bytes)
+            (BuiltMessage::Task, Some(task), hash)
         }
     };
-    row.hash = hash_of(&bytes);
+    row.hash = hash;
     Ok(Draft {
         channel,
         message,
@@ -408,12 +410,5 @@ fn email(
 }
 
 fn hash_of(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    digest(&SHA256, bytes)
-        .as_ref()
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, bytes))
 }

@@ -24,9 +24,9 @@ use crate::store::outcome::MessageRow;
 use crate::store::queue::{self, ClaimedTouch, Held};
 
 /// How many touches one claim takes.
-const BATCH: i64 = 300;
+const BATCH: i64 = 200;
 /// How many attempts may be under way before nothing more is claimed.
-const IN_FLIGHT: usize = 600;
+const IN_FLIGHT: usize = 320;
 /// Tries before a touch that is put off again and again is given up.
 const MAX_TRIES: i16 = 8;
 
@@ -155,16 +155,21 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
     let touch_id = letter.touch.id();
     metrics::counter!("kith_attempts_total", "channel" => letter.touch.channel.clone(), "outcome" => word(&outcome))
         .increment(1);
+    let body = match &outcome {
+        SendOutcome::Uncertain { .. } | SendOutcome::Deferred { .. } => {
+            compose::body_of(&letter.message, &letter.row, now)
+        }
+        _ => None,
+    };
     let row = |outcome: &str, reply: String| {
         Box::new(MessageRow {
             outcome: outcome.to_owned(),
             // No text of the database can hold the one character that a server may well send.
             reply: Some(reply.replace('\0', "\u{fffd}")),
             done_at: now,
-            ..letter.row.clone()
+            ..letter.row
         })
     };
-    let body = || compose::body_of(&letter.message, &letter.row, now);
     let done = |row, task| Ended::Done {
         row,
         task,
@@ -180,7 +185,7 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
         SendOutcome::Uncertain { why } => Ended::Done {
             row: row("uncertain", why),
             task: None,
-            body: body(),
+            body,
         },
         SendOutcome::Deferred { until, why } => {
             let at = until.unwrap_or(now + backoff(letter.touch.tries, touch_id));
@@ -190,7 +195,7 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
                 Ended::Again(
                     back(&letter.touch, at, Reason::Deferred, true),
                     letter.touch.message_id,
-                    body(),
+                    body,
                 )
             }
         }
@@ -212,7 +217,14 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
     };
     ledger.write(ended).await;
     if let Some((class, why)) = bounce
-        && let Err(error) = ingest::bounced(&deps, &letter.touch, bounce_word(class), &why, now).await
+        && let Err(error) = Box::pin(ingest::bounced(
+            &deps,
+            &letter.touch,
+            bounce_word(class),
+            &why,
+            now,
+        ))
+        .await
     {
         tracing::warn!(%error, "a refusal could not be taken in as an event");
     }
