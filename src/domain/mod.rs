@@ -34,6 +34,7 @@ mod pressure;
 pub mod progress;
 pub mod pyramid;
 pub mod retention;
+pub mod return_path;
 pub mod role;
 pub mod schedule;
 pub mod segments;

@@ -2,6 +2,7 @@
 
 mod classify;
 mod dialogue;
+pub mod dkim;
 mod encode;
 mod opening;
 mod options;
@@ -22,6 +23,7 @@ use rustls::ClientConfig;
 use super::{BuiltEmail, BuiltMessage, Channel, Crossing, RefusalClass, SendOutcome};
 use crate::domain::gate::Clearance;
 use dialogue::{Ended, hand_over};
+use dkim::{Signer, SigningThreads};
 use opening::{Connection, OpeningError, open};
 pub use options::{Deadlines, SmtpOptions, TlsMode};
 use pool::Pool;
@@ -48,14 +50,17 @@ struct Account {
     options: SmtpOptions,
     tls: Arc<ClientConfig>,
     pool: Pool,
+    /// Absent where the sender has no keys.
+    signer: Option<Signer>,
 }
 
 impl SmtpChannel {
     /// One account per sender name. Fails on unreadable extra roots; connects nowhere yet.
     pub fn new(senders: impl IntoIterator<Item = (String, SmtpOptions)>) -> Result<Self, SmtpSetupError> {
         let mut accounts = HashMap::new();
+        let mut threads = None;
         for (sender, options) in senders {
-            let account = Account::new(options).map_err(|why| SmtpSetupError {
+            let account = Account::new(options, &mut threads).map_err(|why| SmtpSetupError {
                 sender: sender.clone(),
                 why,
             })?;
@@ -114,25 +119,44 @@ impl Channel for SmtpChannel {
 }
 
 impl Account {
-    fn new(options: SmtpOptions) -> Result<Self, String> {
+    /// The threads that sign are shared, and started for the first account that has keys.
+    fn new(options: SmtpOptions, threads: &mut Option<Arc<SigningThreads>>) -> Result<Self, String> {
         let tls = match options.tls {
             TlsMode::StartTls | TlsMode::Implicit => tls::checked(options.extra_roots_pem.as_deref()),
             TlsMode::None | TlsMode::Opportunistic => tls::unchecked(),
         };
         let pool = Pool::new(options.max_connections, options.max_messages, options.idle_limit);
+        let signer = match (&options.dkim[..], &threads) {
+            ([], _) => None,
+            (keys, Some(threads)) => Some(Signer::new(keys.to_vec(), threads.clone())),
+            (keys, None) => {
+                let started = Arc::new(SigningThreads::start()?);
+                *threads = Some(started.clone());
+                Some(Signer::new(keys.to_vec(), started))
+            }
+        };
         Ok(Self {
             tls: Arc::new(tls?),
             pool,
+            signer,
             options,
         })
     }
 
     async fn send(&self, mail: &BuiltEmail, crossing: &dyn Crossing) -> SendOutcome {
+        // Before it takes a connection, which others can use meanwhile.
+        let signature = match &self.signer {
+            None => String::new(),
+            Some(signer) => match signer.sign(&mail.bytes).await {
+                Ok(signature) => signature,
+                Err(why) => return deferred(format!("DKIM: {why}")),
+            },
+        };
         let Some(_slot) = self.pool.slot().await else {
             return deferred("this sender is closed");
         };
         if let Some(connection) = self.pool.take() {
-            match self.carry(connection, mail, crossing).await {
+            match self.carry(connection, mail, &signature, crossing).await {
                 Ok(outcome) => return outcome,
                 // A kept connection may have been closed by the server meanwhile; that says nothing about the mail.
                 Err(stale) => tracing::debug!(sender = mail.sender, stale, "a kept connection was dead"),
@@ -142,7 +166,7 @@ impl Account {
             Ok(connection) => connection,
             Err(error) => return not_connected(&error),
         };
-        self.carry(connection, mail, crossing)
+        self.carry(connection, mail, &signature, crossing)
             .await
             .unwrap_or_else(deferred)
     }
@@ -152,9 +176,18 @@ impl Account {
         &self,
         mut connection: Connection,
         mail: &BuiltEmail,
+        signature: &str,
         crossing: &dyn Crossing,
     ) -> Result<SendOutcome, String> {
-        match hand_over(&mut connection, mail, &self.options.deadlines, crossing).await {
+        match hand_over(
+            &mut connection,
+            mail,
+            signature,
+            &self.options.deadlines,
+            crossing,
+        )
+        .await
+        {
             Ended::Clean(outcome) => {
                 if let Some(worn) = self.pool.give_back(connection) {
                     tokio::spawn(goodbye(worn));
