@@ -23,7 +23,7 @@ use rustls::ClientConfig;
 use super::{BuiltEmail, BuiltMessage, Channel, Crossing, RefusalClass, SendOutcome};
 use crate::domain::gate::Clearance;
 use dialogue::{Ended, hand_over};
-use dkim::{Signer, SigningThreads};
+use dkim::Signer;
 use opening::{Connection, OpeningError, open};
 pub use options::{Deadlines, SmtpOptions, TlsMode};
 use pool::Pool;
@@ -44,29 +44,35 @@ pub struct SmtpSetupError {
 /// The way out for mail: picks the account by the message's sender.
 pub struct SmtpChannel {
     accounts: HashMap<String, Account>,
+    /// Absent where no sender has keys.
+    signer: Option<Signer>,
 }
 
 struct Account {
     options: SmtpOptions,
     tls: Arc<ClientConfig>,
     pool: Pool,
-    /// Absent where the sender has no keys.
-    signer: Option<Signer>,
 }
 
 impl SmtpChannel {
     /// One account per sender name. Fails on unreadable extra roots; connects nowhere yet.
     pub fn new(senders: impl IntoIterator<Item = (String, SmtpOptions)>) -> Result<Self, SmtpSetupError> {
         let mut accounts = HashMap::new();
-        let mut threads = None;
+        // All keys together: a key belongs to its domain, whichever account carries the mail.
+        let mut keys = Vec::new();
         for (sender, options) in senders {
-            let account = Account::new(options, &mut threads).map_err(|why| SmtpSetupError {
+            keys.extend(options.dkim.iter().cloned());
+            let account = Account::new(options).map_err(|why| SmtpSetupError {
                 sender: sender.clone(),
                 why,
             })?;
             accounts.insert(sender, account);
         }
-        Ok(Self { accounts })
+        let signer = Signer::new(keys).map_err(|why| SmtpSetupError {
+            sender: "of any name".to_owned(),
+            why,
+        })?;
+        Ok(Self { accounts, signer })
     }
 
     /// Says goodbye on all idle connections; connections in use are closed by their sends.
@@ -89,9 +95,20 @@ impl SmtpChannel {
         Ok(())
     }
 
+    /// Made before the mail takes a connection, which others can use meanwhile.
+    async fn signature(&self, mail: &BuiltEmail) -> Result<String, String> {
+        match &self.signer {
+            Some(signer) => signer.sign(&mail.bytes).await,
+            None => Ok(String::new()),
+        }
+    }
+
     async fn send_mail(&self, mail: &BuiltEmail, crossing: &dyn Crossing) -> SendOutcome {
         match self.accounts.get(&mail.sender) {
-            Some(account) => account.send(mail, crossing).await,
+            Some(account) => match self.signature(mail).await {
+                Ok(signature) => account.send(mail, &signature, crossing).await,
+                Err(why) => deferred(format!("DKIM: {why}")),
+            },
             None => deferred(format!("no sender is called {}", mail.sender)),
         }
     }
@@ -119,44 +136,25 @@ impl Channel for SmtpChannel {
 }
 
 impl Account {
-    /// The threads that sign are shared, and started for the first account that has keys.
-    fn new(options: SmtpOptions, threads: &mut Option<Arc<SigningThreads>>) -> Result<Self, String> {
+    fn new(options: SmtpOptions) -> Result<Self, String> {
         let tls = match options.tls {
             TlsMode::StartTls | TlsMode::Implicit => tls::checked(options.extra_roots_pem.as_deref()),
             TlsMode::None | TlsMode::Opportunistic => tls::unchecked(),
         };
         let pool = Pool::new(options.max_connections, options.max_messages, options.idle_limit);
-        let signer = match (&options.dkim[..], &threads) {
-            ([], _) => None,
-            (keys, Some(threads)) => Some(Signer::new(keys.to_vec(), threads.clone())),
-            (keys, None) => {
-                let started = Arc::new(SigningThreads::start()?);
-                *threads = Some(started.clone());
-                Some(Signer::new(keys.to_vec(), started))
-            }
-        };
         Ok(Self {
             tls: Arc::new(tls?),
             pool,
-            signer,
             options,
         })
     }
 
-    async fn send(&self, mail: &BuiltEmail, crossing: &dyn Crossing) -> SendOutcome {
-        // Before it takes a connection, which others can use meanwhile.
-        let signature = match &self.signer {
-            None => String::new(),
-            Some(signer) => match signer.sign(&mail.bytes).await {
-                Ok(signature) => signature,
-                Err(why) => return deferred(format!("DKIM: {why}")),
-            },
-        };
+    async fn send(&self, mail: &BuiltEmail, signature: &str, crossing: &dyn Crossing) -> SendOutcome {
         let Some(_slot) = self.pool.slot().await else {
             return deferred("this sender is closed");
         };
         if let Some(connection) = self.pool.take() {
-            match self.carry(connection, mail, &signature, crossing).await {
+            match self.carry(connection, mail, signature, crossing).await {
                 Ok(outcome) => return outcome,
                 // A kept connection may have been closed by the server meanwhile; that says nothing about the mail.
                 Err(stale) => tracing::debug!(sender = mail.sender, stale, "a kept connection was dead"),
@@ -166,7 +164,7 @@ impl Account {
             Ok(connection) => connection,
             Err(error) => return not_connected(&error),
         };
-        self.carry(connection, mail, &signature, crossing)
+        self.carry(connection, mail, signature, crossing)
             .await
             .unwrap_or_else(deferred)
     }

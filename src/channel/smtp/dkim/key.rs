@@ -12,6 +12,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 
+use super::signature;
+
 /// A private key and the name under which receivers find its public half.
 pub struct DkimKey {
     /// The domain that answers for the mail (`d=`), in lower case.
@@ -47,6 +49,24 @@ pub enum Kind {
     Ed25519,
 }
 
+/// The PEM text of a new key, in PKCS#8.
+pub fn new_pem(kind: Kind) -> Result<String, String> {
+    let failed = |_| "no key could be made".to_owned();
+    let der = match kind {
+        Kind::Rsa => {
+            let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
+            BASE64.encode(pair.as_der().map_err(failed)?.as_ref())
+        }
+        Kind::Ed25519 => {
+            let pair = Ed25519KeyPair::generate().map_err(failed)?;
+            BASE64.encode(pair.to_pkcs8v1().map_err(failed)?.as_ref())
+        }
+    };
+    Ok(format!(
+        "-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n"
+    ))
+}
+
 impl DkimKey {
     /// From the text of a PEM file: PKCS#8 or PKCS#1 for RSA of 2048 bits or more, PKCS#8 for Ed25519. The error says
     /// what the text is instead; it never repeats any of it.
@@ -79,12 +99,12 @@ impl DkimKey {
 
     /// A new key that nobody knows.
     pub fn generate(domain: &str, selector: &str, kind: Kind) -> Result<Self, String> {
-        let failed = |_| "no key could be made".to_owned();
-        let pair = match kind {
-            Kind::Rsa => Pair::Rsa(Box::new(RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?)),
-            Kind::Ed25519 => Pair::Ed25519(Box::new(Ed25519KeyPair::generate().map_err(failed)?)),
-        };
-        Ok(Self::of(domain, selector, pair))
+        Self::from_pem(domain, selector, &new_pem(kind)?)
+    }
+
+    /// The field that signs a mail, with its line ends. It works for as long as the signature takes.
+    pub fn sign_mail(&self, mail: &[u8]) -> Result<String, String> {
+        signature::sign(mail, &[self])
     }
 
     fn of(domain: &str, selector: &str, pair: Pair) -> Self {

@@ -1,5 +1,5 @@
 //! DKIM (RFC 6376, and RFC 8463 for Ed25519): each mail is signed in the name of the domain of its From, by every key
-//! that a sender has for it. It is signed for every attempt, and what is noted of a message is its unsigned bytes; so a
+//! that there is for it. It is signed for every attempt, and what is noted of a message is its unsigned bytes; so a
 //! mail that is tried again after a change of keys is signed by the new ones.
 
 mod canon;
@@ -9,20 +9,33 @@ mod threads;
 
 use std::sync::Arc;
 
-pub use key::{DkimKey, Kind};
-pub(super) use threads::SigningThreads;
+pub use key::{DkimKey, Kind, new_pem};
+use threads::SigningThreads;
 
-/// What a sender signs with.
+/// What mails are signed with.
 #[derive(Debug)]
 pub(super) struct Signer {
     keys: Vec<Arc<DkimKey>>,
-    threads: Arc<SigningThreads>,
+    threads: SigningThreads,
 }
 
 impl Signer {
-    /// With some keys.
-    pub(super) fn new(keys: Vec<Arc<DkimKey>>, threads: Arc<SigningThreads>) -> Self {
-        Self { keys, threads }
+    /// With these keys, each once; `None` without any.
+    pub(super) fn new(keys: Vec<Arc<DkimKey>>) -> Result<Option<Self>, String> {
+        let mut known: Vec<Arc<DkimKey>> = Vec::new();
+        for key in keys {
+            let same = |other: &Arc<DkimKey>| {
+                other.record_name() == key.record_name() && other.public() == key.public()
+            };
+            if !known.iter().any(same) {
+                known.push(key);
+            }
+        }
+        if known.is_empty() {
+            return Ok(None);
+        }
+        let threads = SigningThreads::start()?;
+        Ok(Some(Self { keys: known, threads }))
     }
 
     /// The signatures to put before `mail`; none where there is no key for the domain of its From.

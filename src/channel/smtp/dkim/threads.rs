@@ -23,14 +23,14 @@ struct Job {
 
 /// The threads; they end when this is dropped.
 #[derive(Debug)]
-pub(in super::super) struct SigningThreads {
+pub(super) struct SigningThreads {
     // Without a bound: who asks waits for the answer, so there are no more jobs than attempts under way.
     jobs: mpsc::Sender<Job>,
 }
 
 impl SigningThreads {
     /// Starts them. The error is the system's.
-    pub(in super::super) fn start() -> Result<Self, String> {
+    pub(super) fn start() -> Result<Self, String> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
         for n in 0..thread::available_parallelism().map_or(1, |n| n.get().min(MOST)) {
