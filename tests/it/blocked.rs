@@ -204,6 +204,10 @@ async fn a_dead_letter_ends_with_its_reason_after_its_waits() {
         .fetch_one(&mut *conn)
         .await
         .unwrap();
+    sqlx::query("update enrollment set state = 'finished', next_at = entered_at")
+        .execute(&mut *conn)
+        .await
+        .unwrap();
     let story = explain::story(&mut conn, contact, Tongue::English, town.now())
         .await
         .unwrap();
