@@ -519,6 +519,16 @@ create index task_owner on task (owner_id, due_at) where state in ('open', 'snoo
 create index task_lead on task (lead_id);
 create index task_contact on task (contact_id);
 
+-- Senders that a receiving side blocked by policy: nothing goes out by them until then. Kept afterwards, so that the next
+-- pause is longer.
+create table sender_state (
+    sender       text primary key,
+    paused_until timestamptz not null,
+    reason       text not null,
+    at           timestamptz not null,
+    times        smallint not null
+);
+
 create table grievance (
     id         uuid primary key,
     account_id uuid not null,

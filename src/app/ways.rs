@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use sqlx::PgPool;
 
 use super::inbox::Inbox;
@@ -10,13 +10,15 @@ use crate::channel::Channel;
 use crate::channel::sms::{
     GenericSmsOptions, SmsChannel, SmsDeadlines, SmsOptions, TwilioOptions, TwilioSender,
 };
-use crate::channel::smtp::{SmtpChannel, SmtpOptions, TlsMode};
+use crate::channel::smtp::dkim::DkimKey;
+use crate::channel::smtp::{Deadlines, SmtpChannel, SmtpOptions, TlsMode};
 use crate::channel::task::TaskChannel;
 use crate::clock::Clock;
 use crate::config::runtime::Listen;
-use crate::config::sender::{EmailSender, HttpGateway, Twilio};
+use crate::config::sender::{EmailSender, HttpGateway, SmtpDeadlines, Twilio};
 use crate::config::{Settings, SmsProvider, Tls, Transport};
 use crate::domain::cadence::ChannelKind;
+use crate::domain::span::Span;
 use crate::engine::Channels;
 use crate::sandbox::sms::{SmsSandbox, SmsSandboxOptions};
 use crate::sandbox::smtp::{SmtpSandbox, SmtpSandboxOptions};
@@ -55,7 +57,11 @@ pub fn channels(settings: &Settings, sandbox: Option<&Sandbox>, clock: &Clock) -
     let (mut mail, mut text) = (Vec::new(), Vec::new());
     for sender in &settings.senders {
         match &sender.transport {
-            Transport::Email(email) => mail.push((sender.name.clone(), smtp_options(email, sandbox)?)),
+            Transport::Email(email) => {
+                let options =
+                    smtp_options(email, sandbox).with_context(|| format!("sender `{}`", sender.name))?;
+                mail.push((sender.name.clone(), options));
+            }
             Transport::Sms(provider) => text.push((
                 sender.name.clone(),
                 sms_options(provider, &settings.listen, sandbox)?,
@@ -106,12 +112,44 @@ pub fn smtp_options(email: &EmailSender, sandbox: Option<&Sandbox>) -> Result<Sm
                 (Some(user), Some(password)) => Some((user.clone(), password.fetch()?)),
                 _ => None,
             },
+            dkim: dkim_keys(email)?.into_iter().map(Arc::new).collect(),
+            deadlines: deadlines(&email.smtp.deadlines),
             ..SmtpOptions::new(&email.smtp.host, email.smtp.port)
         },
     };
     options.hello_name = hello;
     options.max_connections = usize::from(email.smtp.max_connections);
     Ok(options)
+}
+
+/// The keys that sign a sender's mail. The error says which of them cannot be used, and why.
+pub fn dkim_keys(email: &EmailSender) -> Result<Vec<DkimKey>> {
+    use secrecy::ExposeSecret as _;
+    let keys = email.dkim.iter().map(|dkim| {
+        let place = || format!("the DKIM key {}._domainkey.{}", dkim.selector, dkim.domain);
+        let pem = dkim.key.fetch_whole().with_context(place)?;
+        DkimKey::from_pem(&dkim.domain, &dkim.selector, pem.expose_secret())
+            .map_err(|why| anyhow!("{}: {why}", dkim.key))
+            .with_context(place)
+    });
+    keys.collect()
+}
+
+fn deadlines(set: &SmtpDeadlines) -> Deadlines {
+    let built_in = Deadlines::default();
+    let or = |span: Option<Span>, otherwise| {
+        span.and_then(|span| span.length().to_std().ok())
+            .unwrap_or(otherwise)
+    };
+    Deadlines {
+        connect: or(set.connect, built_in.connect),
+        hello: or(set.hello, built_in.hello),
+        envelope: or(set.envelope, built_in.envelope),
+        data: or(set.data, built_in.data),
+        block: or(set.block, built_in.block),
+        crossing: built_in.crossing,
+        dot: or(set.dot, built_in.dot),
+    }
 }
 
 fn sms_options(provider: &SmsProvider, listen: &Listen, sandbox: Option<&Sandbox>) -> Result<SmsOptions> {

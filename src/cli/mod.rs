@@ -26,6 +26,7 @@ mod restore;
 mod run;
 mod sandbox;
 mod send_test;
+mod senders;
 mod status;
 mod task;
 mod tasks;
@@ -98,6 +99,7 @@ enum Command {
     Task(task::TaskArgs),
     Status(status::StatusArgs),
     Brake(brake::BrakeArgs),
+    Senders(senders::SendersArgs),
     Report(report::ReportArgs),
     Sandbox(sandbox::SandboxArgs),
     Token(token::TokenArgs),
@@ -172,6 +174,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Task(args) => task::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::Brake(args) => brake::run(args, context).await,
+        Command::Senders(args) => senders::run(args, context).await,
         Command::Report(args) => report::run(args, context).await,
         Command::Sandbox(args) => sandbox::run(args, context).await,
         Command::Token(args) => token::run(args, context).await,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// Where a secret is: `{ env = "NAME" }` or `{ file = "path" }`. A literal is refused.
@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 pub enum SecretRef {
     /// An environment variable.
     Env(String),
-    /// The first line of a file.
+    /// A file: its first line, or all of it where the secret is a key in PEM.
     File(PathBuf),
 }
 
@@ -25,19 +25,31 @@ pub struct SecretMissing {
 }
 
 impl SecretRef {
-    /// Fetches the secret. Read when used, so that a new one needs no restart.
+    /// Fetches the secret, the first line of what is there. Read when used, so that a new one needs no restart.
     pub fn fetch(&self) -> Result<SecretString, SecretMissing> {
-        let missing = |why: String| SecretMissing {
-            place: self.to_string(),
-            why,
-        };
-        let text = match self {
-            Self::Env(name) => std::env::var(name).map_err(|error| missing(error.to_string()))?,
-            Self::File(path) => std::fs::read_to_string(path).map_err(|error| missing(error.to_string()))?,
-        };
-        match text.lines().next().map(str::trim_end) {
+        let text = self.fetch_whole()?;
+        match text.expose_secret().lines().next().map(str::trim_end) {
             Some(line) if !line.is_empty() => Ok(SecretString::from(line.to_owned())),
-            _ => Err(missing("it is empty".to_owned())),
+            _ => Err(self.missing("it is empty")),
+        }
+    }
+
+    /// Fetches a secret of several lines, such as a key in PEM.
+    pub fn fetch_whole(&self) -> Result<SecretString, SecretMissing> {
+        let text = match self {
+            Self::Env(name) => std::env::var(name).map_err(|error| self.missing(error))?,
+            Self::File(path) => std::fs::read_to_string(path).map_err(|error| self.missing(error))?,
+        };
+        if text.trim().is_empty() {
+            return Err(self.missing("it is empty"));
+        }
+        Ok(SecretString::from(text))
+    }
+
+    fn missing(&self, why: impl fmt::Display) -> SecretMissing {
+        SecretMissing {
+            place: self.to_string(),
+            why: why.to_string(),
         }
     }
 }
@@ -94,8 +106,6 @@ impl<'de> de::Visitor<'de> for Reference {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     #[derive(Debug, Deserialize)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::secret::SecretRef;
 use crate::domain::cadence::ChannelKind;
+use crate::domain::span::Span;
 
 /// An account that carries messages, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,12 +32,68 @@ pub enum Transport {
 pub struct EmailSender {
     /// Name in From.
     pub from_name: String,
-    /// Address in From and Return-Path; its domain is the sender's domain.
+    /// Address in From; its domain is the sender's domain.
     pub from_email: String,
     /// Where answers go; From where absent.
     pub reply_to: Option<String>,
+    /// Domain of the Return-Path, each message then has its own; the address in From where absent.
+    pub return_path: Option<String>,
+    /// Keys that sign its mail.
+    pub dkim: Vec<Dkim>,
     /// The server.
     pub smtp: Smtp,
+}
+
+/// A DKIM key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dkim {
+    /// The domain that signs: that of From, or one above it.
+    pub domain: String,
+    /// Its public half is at `SELECTOR._domainkey.DOMAIN`.
+    pub selector: String,
+    /// The private key in PEM.
+    pub key: SecretRef,
+}
+
+/// How long each stage of a dialogue may take; what is absent is as built in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SmtpDeadlines {
+    /// Name resolution and TCP connect, and the TLS handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Span>,
+    /// Greeting, EHLO, STARTTLS and AUTH, each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hello: Option<Span>,
+    /// MAIL, RCPT and RSET, each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<Span>,
+    /// DATA up to 354.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<Span>,
+    /// Each 64 KiB of content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<Span>,
+    /// From the final dot until its reply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dot: Option<Span>,
+}
+
+impl SmtpDeadlines {
+    /// What is set, with its key.
+    pub fn set(&self) -> impl Iterator<Item = (&'static str, Span)> {
+        [
+            ("connect", self.connect),
+            ("hello", self.hello),
+            ("envelope", self.envelope),
+            ("data", self.data),
+            ("block", self.block),
+            ("dot", self.dot),
+        ]
+        .into_iter()
+        .filter_map(|(key, span)| Some((key, span?)))
+    }
 }
 
 /// An SMTP account.
@@ -63,6 +120,9 @@ pub struct Smtp {
     /// Selector of the DKIM key that the server signs with; `kith doctor` looks it up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dkim_selector: Option<String>,
+    /// Deadlines of the stages.
+    #[serde(default)]
+    pub deadlines: SmtpDeadlines,
 }
 
 fn submission() -> u16 {
@@ -197,6 +257,10 @@ struct SenderForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reply_to: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    return_path: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dkim: Vec<Dkim>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     smtp: Option<Smtp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     twilio: Option<Twilio>,
@@ -209,7 +273,11 @@ impl TryFrom<SenderForm> for Sender {
 
     fn try_from(form: SenderForm) -> Result<Self, String> {
         let name = form.name;
-        let mail_keys = form.from_name.is_some() || form.from_email.is_some() || form.reply_to.is_some();
+        let mail_keys = form.from_name.is_some()
+            || form.from_email.is_some()
+            || form.reply_to.is_some()
+            || form.return_path.is_some()
+            || !form.dkim.is_empty();
         let transport = match (form.channel, form.smtp, form.twilio, form.generic) {
             (ChannelKind::Email, Some(smtp), None, None) => Transport::Email(EmailSender {
                 from_name: form.from_name.unwrap_or_default(),
@@ -217,6 +285,8 @@ impl TryFrom<SenderForm> for Sender {
                     .from_email
                     .ok_or_else(|| format!("mail sender `{name}` needs `from_email`"))?,
                 reply_to: form.reply_to.filter(|address| !address.is_empty()),
+                return_path: form.return_path.filter(|domain| !domain.is_empty()),
+                dkim: form.dkim,
                 smtp,
             }),
             (ChannelKind::Email, ..) => {
@@ -226,7 +296,7 @@ impl TryFrom<SenderForm> for Sender {
             }
             (ChannelKind::Sms, ..) if mail_keys => {
                 return Err(format!(
-                    "text sender `{name}` takes no from_name, from_email or reply_to"
+                    "text sender `{name}` takes no from_name, from_email, reply_to, return_path or dkim"
                 ));
             }
             (ChannelKind::Sms, None, Some(twilio), None) => Transport::Sms(SmsProvider::Twilio(twilio)),
@@ -251,6 +321,8 @@ impl From<Sender> for SenderForm {
             from_name: None,
             from_email: None,
             reply_to: None,
+            return_path: None,
+            dkim: Vec::new(),
             smtp: None,
             twilio: None,
             generic: None,
@@ -260,6 +332,8 @@ impl From<Sender> for SenderForm {
                 from_name: Some(email.from_name),
                 from_email: Some(email.from_email),
                 reply_to: email.reply_to,
+                return_path: email.return_path,
+                dkim: email.dkim,
                 smtp: Some(email.smtp),
                 ..blank
             },
@@ -285,7 +359,10 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_keys() {
-        let mail = "name = \"m\"\nchannel = \"email\"\nfrom_email = \"a@b.example\"\nsmtp = { host = \"h\" }";
+        let mail = "name = \"m\"\nchannel = \"email\"\nfrom_email = \"a@b.example\"\n\
+                    return_path = \"bounces.b.example\"\n\
+                    dkim = [{ domain = \"b.example\", selector = \"s\", key = { file = \"k.pem\" } }]\n\
+                    smtp = { host = \"h\", deadlines = { dot = \"20m\" } }";
         let sender = read(mail).unwrap();
         assert_eq!(sender.email().unwrap().smtp.port, 587);
         assert_eq!(read(&toml::to_string(&sender).unwrap()).unwrap(), sender);

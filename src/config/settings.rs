@@ -160,6 +160,42 @@ impl Settings {
             {
                 refuse(&["reply_to"], format!("{address:?} is not a mail address"));
             }
+            if let Some(domain) = &email.return_path
+                && !is_domain(domain)
+            {
+                refuse(&["return_path"], format!("{domain:?} is not a domain name"));
+            }
+            let from = email.from_email.rsplit_once('@').map_or("", |(_, domain)| domain);
+            for (position, key) in email.dkim.iter().enumerate() {
+                let position = position.to_string();
+                for (field, name) in [("domain", &key.domain), ("selector", &key.selector)] {
+                    let fits = if field == "domain" {
+                        is_domain(name)
+                    } else {
+                        is_domain(&format!("{name}.a"))
+                    };
+                    if !fits {
+                        refuse(
+                            &["dkim", &position, field],
+                            format!("{name:?} cannot stand in a domain name"),
+                        );
+                    }
+                }
+            }
+            if !email.dkim.is_empty() && !email.dkim.iter().any(|key| covers(&key.domain, from)) {
+                refuse(
+                    &["dkim"],
+                    format!("no key is for {from}, the domain of from_email: its mail would go out unsigned"),
+                );
+            }
+            for (stage, limit) in email.smtp.deadlines.set() {
+                if limit.length() < chrono::TimeDelta::seconds(1) {
+                    refuse(
+                        &["smtp", "deadlines", stage],
+                        "must be a second at the least".into(),
+                    );
+                }
+            }
             if live && email.smtp.host.is_empty() {
                 let mode = self.delivery.mode.as_str();
                 refuse(
@@ -178,6 +214,18 @@ impl Settings {
             }
         }
     }
+}
+
+/// Whether a domain is that one or above it.
+fn covers(domain: &str, other: &str) -> bool {
+    let (domain, other) = (domain.to_ascii_lowercase(), other.to_ascii_lowercase());
+    other
+        .strip_suffix(&domain)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+fn is_domain(text: &str) -> bool {
+    EmailAddress::parse(&format!("a@{text}")).is_ok_and(|address| address.domain().eq_ignore_ascii_case(text))
 }
 
 fn is_web_address(text: &str) -> bool {

@@ -86,6 +86,8 @@ pub enum Reason {
     Render,
     /// No sender for the channel is configured.
     NoSender,
+    /// A receiving side blocks the sender, which is left alone for a while.
+    SenderPaused,
 }
 
 impl Reason {
@@ -117,6 +119,7 @@ impl Reason {
             Self::Deferred => "deferred",
             Self::Render => "render",
             Self::NoSender => "no-sender",
+            Self::SenderPaused => "sender-paused",
         }
     }
 }
@@ -166,6 +169,8 @@ pub struct Facts<'a> {
     pub to_contact: &'a [DateTime<Utc>],
     /// Marketing messages to the customer, newest first.
     pub to_account: &'a [DateTime<Utc>],
+    /// Until when its sender is left alone.
+    pub sender_paused: Option<DateTime<Utc>>,
     /// Nothing may cross.
     pub brake: bool,
     /// Rehearsal mode and not on the list.
@@ -240,6 +245,9 @@ pub fn judge(
     }
     if opening(now, heeded) > now {
         return Verdict::Hold(Reason::Holiday, opening(now, heeded));
+    }
+    if let Some(until) = facts.sender_paused.filter(|until| now < *until) {
+        return Verdict::Hold(Reason::SenderPaused, opening(until, heeded));
     }
     let caps = rules.caps.of(class);
     let mut charges = Vec::new();
@@ -384,6 +392,7 @@ mod tests {
             colleague_first: false,
             to_contact: &[],
             to_account: &[],
+            sender_paused: None,
             brake: false,
             not_on_list: false,
         }

@@ -47,6 +47,24 @@ pub fn dkim(records: &[String]) -> Said {
     }
 }
 
+/// Whether the DKIM key among those TXT records is that one: its public half in Base64.
+pub fn dkim_of(records: &[String], public: &str) -> Said {
+    match dkim(records) {
+        Said::Bad(_) if records.is_empty() => Said::Bad("no key there: publish the record below"),
+        Said::Good(_) => {
+            let keys: Vec<String> = records.iter().filter_map(|record| tag(record, "p")).collect();
+            match keys.as_slice() {
+                [one] if one == public => Said::Good("the key there is the one kith signs with"),
+                [_] => {
+                    Said::Bad("another key is there than the one kith signs with: publish the record below")
+                }
+                _ => Said::Bad("several keys are there: receivers may take any; keep one"),
+            }
+        }
+        bad @ Said::Bad(_) => bad,
+    }
+}
+
 /// The DMARC record among the TXT records of `_dmarc.DOMAIN`.
 pub fn dmarc(records: &[String]) -> Said {
     let found: Vec<&String> = records
@@ -108,6 +126,16 @@ mod tests {
         assert!(matches!(dkim(&all(&["v=DKIM1; p="])), Said::Bad(_)));
         assert!(matches!(dkim(&all(&["sp=1"])), Said::Bad(_)));
         assert!(matches!(dkim(&[]), Said::Bad(_)));
+        for (records, good) in [
+            (&["v=DKIM1; k=ed25519; p=AB CD"][..], true),
+            (&["v=DKIM1; p=ABCE"], false),
+            (&["p=ABCD", "p=ABCD"], false),
+            (&["v=DKIM1; p="], false),
+            (&[], false),
+        ] {
+            let said = dkim_of(&all(records), "ABCD");
+            assert_eq!(matches!(said, Said::Good(_)), good, "{records:?}: {said:?}");
+        }
     }
 
     #[test]

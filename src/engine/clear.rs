@@ -16,6 +16,7 @@ use crate::store::crossing;
 use crate::store::decision::{self, NewDecision};
 use crate::store::facts::{self, Colleague, GateRow};
 use crate::store::queue::{self, ClaimedTouch, Held};
+use crate::store::sender_state::{self, Paused};
 
 /// A touch that passed the gate, with the proof and what it charges.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) 
     let brake = crate::store::control::read(&mut tx).await?.brake;
     let mut desk = Desk::open(&mut tx, &claimed, &known, now).await?;
     desk.brake = brake;
+    desk.paused = sender_state::paused(&mut tx, now).await?;
 
     let mut ordered = claimed;
     ordered.sort_by_cached_key(|touch| {
@@ -121,6 +123,7 @@ pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) 
 struct Desk {
     rings: HashMap<PaceKey, Vec<DateTime<Utc>>>,
     colleagues: BTreeMap<Uuid, Vec<Colleague>>,
+    paused: BTreeMap<String, Paused>,
     brake: bool,
 }
 
@@ -166,6 +169,7 @@ impl Desk {
         Ok(Self {
             rings,
             colleagues,
+            paused: BTreeMap::new(),
             brake: false,
         })
     }
@@ -204,6 +208,7 @@ impl Desk {
             colleague_first: self.colleague_first(touch, row, day_ends),
             to_contact: self.rings.get(&contact_key).map_or(&[], Vec::as_slice),
             to_account: self.rings.get(&account_key).map_or(&[], Vec::as_slice),
+            sender_paused: self.sender_paused(deps, channel, touch),
             brake: self.brake,
             not_on_list: deps.not_on_list(row.address.as_deref()),
         };
@@ -220,6 +225,20 @@ impl Desk {
             }
         }
         verdict
+    }
+
+    /// Until when the sender of a touch is left alone. Mostly none is.
+    fn sender_paused(
+        &self,
+        deps: &Deps,
+        channel: ChannelKind,
+        touch: &ClaimedTouch,
+    ) -> Option<DateTime<Utc>> {
+        if self.paused.is_empty() {
+            return None;
+        }
+        let (sender, _) = deps.channels.pick(channel, touch.sender.as_deref())?;
+        self.paused.get(&sender).map(|paused| paused.pause.until)
     }
 
     /// Whether a decision maker of the same customer is due on the same local day, while this person is none.

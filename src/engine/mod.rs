@@ -25,6 +25,7 @@ pub mod regrade;
 pub mod report;
 pub mod retier;
 pub mod rules;
+pub mod senders;
 pub mod status;
 mod stop;
 pub mod sweep;

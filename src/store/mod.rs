@@ -34,6 +34,7 @@ pub mod recipient;
 pub mod recover;
 pub mod report;
 pub mod sandbox;
+pub mod sender_state;
 pub mod session;
 pub mod shadow;
 pub mod simulation;

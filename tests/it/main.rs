@@ -6,6 +6,7 @@ mod apply;
 mod apply_faults;
 mod audience;
 mod backup;
+mod blocked;
 mod brake;
 mod browser;
 mod cadences;

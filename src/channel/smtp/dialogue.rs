@@ -89,14 +89,17 @@ fn envelope(mail: &BuiltEmail, connection: &Connection, size: usize) -> Result<[
     Ok([from, format!("RCPT TO:<{}>", mail.rcpt_to), "DATA".to_owned()])
 }
 
-/// Hands one mail over. The crossing is asked once at most, and the dot goes out only after it said go.
+/// Hands one mail over, with its signatures before it. The crossing is asked once at most, and the dot goes out only
+/// after it said go.
 pub(super) async fn hand_over(
     connection: &mut Connection,
     mail: &BuiltEmail,
+    signature: &str,
     limits: &Deadlines,
     crossing: &dyn Crossing,
 ) -> Ended {
-    let content = encode(&mail.bytes);
+    let mut content = encode(&mail.bytes);
+    content.splice(0..0, signature.bytes());
     let commands = match envelope(mail, connection, content.len()) {
         Ok(commands) => commands,
         Err(outcome) => return Ended::Clean(outcome),

@@ -8,23 +8,32 @@
 pub(super) fn encode(mail: &[u8]) -> Vec<u8> {
     let mut wire = Vec::with_capacity(mail.len() + mail.len() / 64 + 2);
     let mut rest = mail;
-    while !rest.is_empty() {
-        if rest[0] == b'.' {
+    while let Some((line, after)) = next_line(rest) {
+        if line.first() == Some(&b'.') {
             wire.push(b'.');
         }
-        let end = rest
-            .iter()
-            .position(|byte| matches!(byte, b'\r' | b'\n'))
-            .unwrap_or(rest.len());
-        wire.extend_from_slice(&rest[..end]);
+        wire.extend_from_slice(line);
         wire.extend_from_slice(b"\r\n");
-        let line_end = &rest[end..];
-        rest = line_end
-            .strip_prefix(b"\r\n")
-            .or_else(|| line_end.get(1..))
-            .unwrap_or_default();
+        rest = after;
     }
     wire
+}
+
+/// The first line without its end, which is CRLF or a bare CR or LF, and what follows; `None` at the end.
+pub(super) fn next_line(mail: &[u8]) -> Option<(&[u8], &[u8])> {
+    if mail.is_empty() {
+        return None;
+    }
+    let end = mail
+        .iter()
+        .position(|byte| matches!(byte, b'\r' | b'\n'))
+        .unwrap_or(mail.len());
+    let (line, after) = mail.split_at(end);
+    let after = after
+        .strip_prefix(b"\r\n")
+        .or_else(|| after.get(1..))
+        .unwrap_or_default();
+    Some((line, after))
 }
 
 #[cfg(test)]

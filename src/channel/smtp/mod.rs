@@ -2,6 +2,7 @@
 
 mod classify;
 mod dialogue;
+pub mod dkim;
 mod encode;
 mod opening;
 mod options;
@@ -22,6 +23,7 @@ use rustls::ClientConfig;
 use super::{BuiltEmail, BuiltMessage, Channel, Crossing, RefusalClass, SendOutcome};
 use crate::domain::gate::Clearance;
 use dialogue::{Ended, hand_over};
+use dkim::Signer;
 use opening::{Connection, OpeningError, open};
 pub use options::{Deadlines, SmtpOptions, TlsMode};
 use pool::Pool;
@@ -42,6 +44,8 @@ pub struct SmtpSetupError {
 /// The way out for mail: picks the account by the message's sender.
 pub struct SmtpChannel {
     accounts: HashMap<String, Account>,
+    /// Absent where no sender has keys.
+    signer: Option<Signer>,
 }
 
 struct Account {
@@ -54,14 +58,21 @@ impl SmtpChannel {
     /// One account per sender name. Fails on unreadable extra roots; connects nowhere yet.
     pub fn new(senders: impl IntoIterator<Item = (String, SmtpOptions)>) -> Result<Self, SmtpSetupError> {
         let mut accounts = HashMap::new();
+        // All keys together: a key belongs to its domain, whichever account carries the mail.
+        let mut keys = Vec::new();
         for (sender, options) in senders {
+            keys.extend(options.dkim.iter().cloned());
             let account = Account::new(options).map_err(|why| SmtpSetupError {
                 sender: sender.clone(),
                 why,
             })?;
             accounts.insert(sender, account);
         }
-        Ok(Self { accounts })
+        let signer = Signer::new(keys).map_err(|why| SmtpSetupError {
+            sender: "of any name".to_owned(),
+            why,
+        })?;
+        Ok(Self { accounts, signer })
     }
 
     /// Says goodbye on all idle connections; connections in use are closed by their sends.
@@ -84,9 +95,20 @@ impl SmtpChannel {
         Ok(())
     }
 
+    /// Made before the mail takes a connection, which others can use meanwhile.
+    async fn signature(&self, mail: &BuiltEmail) -> Result<String, String> {
+        match &self.signer {
+            Some(signer) => signer.sign(&mail.bytes).await,
+            None => Ok(String::new()),
+        }
+    }
+
     async fn send_mail(&self, mail: &BuiltEmail, crossing: &dyn Crossing) -> SendOutcome {
         match self.accounts.get(&mail.sender) {
-            Some(account) => account.send(mail, crossing).await,
+            Some(account) => match self.signature(mail).await {
+                Ok(signature) => account.send(mail, &signature, crossing).await,
+                Err(why) => deferred(format!("DKIM: {why}")),
+            },
             None => deferred(format!("no sender is called {}", mail.sender)),
         }
     }
@@ -127,12 +149,12 @@ impl Account {
         })
     }
 
-    async fn send(&self, mail: &BuiltEmail, crossing: &dyn Crossing) -> SendOutcome {
+    async fn send(&self, mail: &BuiltEmail, signature: &str, crossing: &dyn Crossing) -> SendOutcome {
         let Some(_slot) = self.pool.slot().await else {
             return deferred("this sender is closed");
         };
         if let Some(connection) = self.pool.take() {
-            match self.carry(connection, mail, crossing).await {
+            match self.carry(connection, mail, signature, crossing).await {
                 Ok(outcome) => return outcome,
                 // A kept connection may have been closed by the server meanwhile; that says nothing about the mail.
                 Err(stale) => tracing::debug!(sender = mail.sender, stale, "a kept connection was dead"),
@@ -142,7 +164,7 @@ impl Account {
             Ok(connection) => connection,
             Err(error) => return not_connected(&error),
         };
-        self.carry(connection, mail, crossing)
+        self.carry(connection, mail, signature, crossing)
             .await
             .unwrap_or_else(deferred)
     }
@@ -152,9 +174,18 @@ impl Account {
         &self,
         mut connection: Connection,
         mail: &BuiltEmail,
+        signature: &str,
         crossing: &dyn Crossing,
     ) -> Result<SendOutcome, String> {
-        match hand_over(&mut connection, mail, &self.options.deadlines, crossing).await {
+        match hand_over(
+            &mut connection,
+            mail,
+            signature,
+            &self.options.deadlines,
+            crossing,
+        )
+        .await
+        {
             Ended::Clean(outcome) => {
                 if let Some(worn) = self.pool.give_back(connection) {
                     tokio::spawn(goodbye(worn));

@@ -1,8 +1,11 @@
 //! How a sender reaches its SMTP server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
+
+use super::dkim::DkimKey;
 
 /// When TLS is used. Only `None` and `Opportunistic` may end in clear text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
@@ -67,6 +70,8 @@ pub struct SmtpOptions {
     pub hello_name: String,
     /// Certificates in PEM that are trusted beside the public ones, for a private server.
     pub extra_roots_pem: Option<String>,
+    /// Keys that sign the mail of their domains; none where the server signs.
+    pub dkim: Vec<Arc<DkimKey>>,
     /// Deadlines of the stages.
     pub deadlines: Deadlines,
     /// Most connections open at a time.
@@ -88,6 +93,7 @@ impl SmtpOptions {
             auth: None,
             hello_name: "[127.0.0.1]".to_owned(),
             extra_roots_pem: None,
+            dkim: Vec::new(),
             deadlines: Deadlines::default(),
             max_connections: 8,
             max_messages: 500,

@@ -63,14 +63,6 @@ impl Reply {
     pub(super) fn one_line(&self) -> String {
         one_line(&format!("{} {}", self.code, self.lines.join(" ")))
     }
-
-    /// Subject and detail of the enhanced status code (RFC 3463), when its class agrees with the code.
-    pub(super) fn enhanced(&self) -> Option<(u16, u16)> {
-        let mut parts = self.lines.first()?.split_whitespace().next()?.splitn(3, '.');
-        let class: u16 = parts.next()?.parse().ok()?;
-        let (subject, detail) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        (class == self.code / 100).then_some((subject, detail))
-    }
 }
 
 #[cfg(test)]
@@ -92,7 +84,6 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(reply.one_line(), "550 5.7.1 blocked 5.7.1 by policy");
-        assert_eq!(reply.enhanced(), Some((7, 1)));
         assert_eq!(read("250\r\n").unwrap().unwrap().one_line(), "250");
         assert_eq!(read("250-more\r\n").unwrap(), None);
     }
@@ -110,10 +101,5 @@ mod tests {
         ] {
             assert!(matches!(read(text), Err(WireError::Garbage(_))), "{text:?}");
         }
-    }
-
-    #[test]
-    fn enhanced_status_must_agree_with_the_code() {
-        assert_eq!(read("450 5.1.1 x\r\n").unwrap().unwrap().enhanced(), None);
     }
 }

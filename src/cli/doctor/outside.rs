@@ -8,6 +8,7 @@ use hickory_resolver::proto::rr::RData;
 
 use crate::app::ways;
 use crate::channel::smtp::SmtpChannel;
+use crate::channel::smtp::dkim::DkimKey;
 use crate::config::Settings;
 use crate::config::sender::EmailSender;
 use crate::domain::sender_domain::{self, Said};
@@ -29,16 +30,62 @@ pub async fn look(settings: &Settings, leaves: bool) -> Vec<Finding> {
         if let Some(email) = sender.email() {
             findings.push(smtp(&sender.name, email, bad).await);
             if let Some((_, domain)) = email.from_email.rsplit_once('@') {
-                domains.insert((domain.to_lowercase(), email.smtp.dkim_selector.clone()));
+                let signs = !email.dkim.is_empty();
+                domains.insert((domain.to_lowercase(), email.smtp.dkim_selector.clone(), signs));
             }
         }
     }
     findings.push(public_url(&settings.listen.public_url, bad).await);
     let resolver = resolver();
-    for (domain, selector) in &domains {
-        findings.extend(records(resolver.as_ref(), domain, selector.as_deref(), bad).await);
+    for (domain, selector, signs) in &domains {
+        findings.extend(records(resolver.as_ref(), domain, selector.as_deref(), *signs, bad).await);
+    }
+    for (key, sender) in own_keys(settings) {
+        findings.push(own_key(resolver.as_ref(), &key, &sender, bad).await);
     }
     findings
+}
+
+/// The keys that kith signs with, each once. One that cannot be read is told of with its sender.
+fn own_keys(settings: &Settings) -> Vec<(DkimKey, String)> {
+    let mut keys: Vec<(DkimKey, String)> = Vec::new();
+    for sender in &settings.senders {
+        for key in sender
+            .email()
+            .and_then(|email| ways::dkim_keys(email).ok())
+            .unwrap_or_default()
+        {
+            let same = |(known, _): &(DkimKey, String)| {
+                known.record_name() == key.record_name() && known.public() == key.public()
+            };
+            if !keys.iter().any(same) {
+                keys.push((key, sender.name.clone()));
+            }
+        }
+    }
+    keys
+}
+
+/// Whether the public half of a key is published.
+async fn own_key(resolver: Option<&TokioResolver>, key: &DkimKey, sender: &str, bad: Verdict) -> Finding {
+    let name = key.record_name();
+    let area = format!("dkim of {} ({sender})", key.domain);
+    let answer = match resolver {
+        Some(resolver) => texts(resolver, &name).await,
+        None => Err("this machine has no resolver".to_owned()),
+    };
+    let record = format!("{name} TXT \"{}\"", key.record());
+    match answer {
+        Err(why) => Finding::new(
+            area,
+            Verdict::Unknown,
+            format!("could not ask: {why}; it must be {record}"),
+        ),
+        Ok(records) => match sender_domain::dkim_of(&records, &key.public()) {
+            Said::Good(text) => Finding::new(area, Verdict::Fine, format!("{text} ({})", key.algorithm())),
+            Said::Bad(text) => Finding::new(area, bad, format!("{text}: {record}")),
+        },
+    }
 }
 
 async fn smtp(name: &str, email: &EmailSender, bad: Verdict) -> Finding {
@@ -109,6 +156,7 @@ async fn records(
     resolver: Option<&TokioResolver>,
     domain: &str,
     selector: Option<&str>,
+    kith_signs: bool,
     bad: Verdict,
 ) -> Vec<Finding> {
     let mut questions = vec![
@@ -130,10 +178,12 @@ async fn records(
             format!("{selector}._domainkey.{domain}"),
             sender_domain::dkim,
         )),
+        None if kith_signs => {}
         None => findings.push(Finding::new(
             format!("dkim of {domain}"),
             Verdict::Unknown,
-            "not asked: senders.smtp.dkim_selector does not say which key your server signs with",
+            "not asked: kith signs with no key (senders.dkim), and senders.smtp.dkim_selector does not say which your \
+             server signs with",
         )),
     }
     for (area, name, judge) in questions {

@@ -16,6 +16,7 @@ use super::super::person;
 use crate::channel::{BuiltEmail, BuiltMessage, BuiltSms, Channel};
 use crate::domain::cadence::{ChannelKind, Class, From, Step};
 use crate::domain::gate::{Charge, Clearance};
+use crate::domain::return_path;
 use crate::domain::segments;
 use crate::domain::zone::local_date;
 use crate::engine::rules::Rules;
@@ -402,7 +403,10 @@ fn email(
     .map_err(|e| e.to_string())?;
     Ok(BuiltEmail {
         sender: sender.to_owned(),
-        mail_from: account.from_email.clone(),
+        mail_from: match &account.return_path {
+            Some(domain) => return_path::write(deps.links.key(), touch.message_id, domain),
+            None => account.from_email.clone(),
+        },
         rcpt_to: to,
         message_id,
         bytes,

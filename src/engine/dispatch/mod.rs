@@ -17,9 +17,12 @@ use self::crosser::Crosser;
 use self::ledger::{Ledger, back};
 use super::clear::{Cleared, clear};
 use super::outcomes::Ended;
-use super::{Deps, Summary, ingest};
+use super::{Deps, Summary, ingest, senders};
 use crate::channel::{RefusalClass, SendOutcome};
+use crate::domain::cadence::Class;
 use crate::domain::gate::Reason;
+use crate::domain::reply::{ReplyClass, class_of_reason};
+use crate::domain::retry::{self, PutOff};
 use crate::store::outcome::MessageRow;
 use crate::store::queue::{self, ClaimedTouch, Held};
 
@@ -27,8 +30,6 @@ use crate::store::queue::{self, ClaimedTouch, Held};
 const BATCH: i64 = 200;
 /// How many attempts may be under way before nothing more is claimed.
 const IN_FLIGHT: usize = 320;
-/// Tries before a touch that is put off again and again is given up.
-const MAX_TRIES: i16 = 8;
 
 /// Hands touches over. One per daemon; holds the attempts that are under way.
 pub struct Dispatcher {
@@ -152,7 +153,6 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
         .send(letter.clearance, &letter.message, &ticket)
         .await;
     let now = deps.clock.now();
-    let touch_id = letter.touch.id();
     metrics::counter!("kith_attempts_total", "channel" => letter.touch.channel.clone(), "outcome" => word(&outcome))
         .increment(1);
     let body = match &outcome {
@@ -161,6 +161,7 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
         }
         _ => None,
     };
+    let sender = letter.row.sender.clone();
     let row = |outcome: &str, reply: String| {
         Box::new(MessageRow {
             outcome: outcome.to_owned(),
@@ -175,10 +176,12 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
         task,
         body: None,
     };
-    let mut bounce = None;
+    let (mut bounce, mut blocked, mut said) = (None, false, String::new());
     let ended = match outcome {
         SendOutcome::Accepted { reply } => done(row("accepted", reply), letter.task.map(Box::new)),
         SendOutcome::Refused { class, why } => {
+            blocked = class == RefusalClass::PolicyBlocked;
+            said.clone_from(&why);
             bounce = Some((class, why.clone()));
             done(row("refused", why), None)
         }
@@ -188,15 +191,24 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             body,
         },
         SendOutcome::Deferred { until, why } => {
-            let at = until.unwrap_or(now + backoff(letter.touch.tries, touch_id));
-            if letter.touch.tries + 1 >= MAX_TRIES || at >= letter.touch.expires_at {
-                done(row("refused", format!("given up: {why}")), None)
-            } else {
-                Ended::Again(
+            blocked |= class_of_reason(&why) == ReplyClass::PolicyBlocked;
+            said.clone_from(&why);
+            let put_off = PutOff {
+                touch: letter.touch.id(),
+                class: Class::from_number(letter.touch.class),
+                tries: letter.touch.tries,
+                first_tried_at: letter.touch.dated_at,
+                expires_at: letter.touch.expires_at,
+                why: &why,
+                until,
+            };
+            match retry::next(&put_off, now) {
+                Ok(at) => Ended::Again(
                     back(&letter.touch, at, Reason::Deferred, true),
                     letter.touch.message_id,
                     body,
-                )
+                ),
+                Err(end) => done(row("refused", format!("given up, {end}: {why}")), None),
             }
         }
         // Soon again: the gate then finds out why and for how long.
@@ -216,6 +228,9 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
         ),
     };
     ledger.write(ended).await;
+    if blocked && let Err(error) = senders::blocked(&deps, &sender, &said, now).await {
+        tracing::warn!(%error, "a blocked sender could not be paused");
+    }
     if let Some((class, why)) = bounce
         && let Err(error) = Box::pin(ingest::bounced(
             &deps,
@@ -258,11 +273,4 @@ fn bounce_word(class: RefusalClass) -> &'static str {
         RefusalClass::PolicyBlocked => "blocked",
         RefusalClass::Other => "unknown",
     }
-}
-
-/// Doubling from a minute to four hours, spread by the touch so that a crowd does not come back together.
-fn backoff(tries: i16, touch: Uuid) -> TimeDelta {
-    let minutes = 1i64 << tries.clamp(0, 8);
-    let spread = i64::from(touch.as_bytes()[15]);
-    TimeDelta::seconds((minutes * 60).min(4 * 3600) * (192 + spread / 2) / 256)
 }

@@ -67,6 +67,56 @@ async fn tls_is_never_given_up_silently() {
 }
 
 #[tokio::test]
+async fn somebody_on_the_way_who_hides_or_refuses_starttls_gets_no_mail() {
+    let identity = identity(false);
+    for (mode, stage, answer) in [
+        (TlsMode::StartTls, Stage::Ehlo, "250-sandbox\r\n250 PIPELINING"),
+        (TlsMode::StartTls, Stage::Ehlo, "250-sandbox\r\n250 XXXXXXXA"),
+        (TlsMode::StartTls, Stage::Ehlo, "502 5.5.1 what is EHLO"),
+        (TlsMode::StartTls, Stage::StartTls, "454 4.7.0 TLS not available"),
+        (TlsMode::StartTls, Stage::StartTls, "502 5.5.1 what is STARTTLS"),
+        (TlsMode::StartTls, Stage::StartTls, "220 go ahead\r\n220 twice"),
+        // What was offered and then refused is no reason to go on in the clear.
+        (
+            TlsMode::Opportunistic,
+            Stage::StartTls,
+            "454 4.7.0 TLS not available",
+        ),
+    ] {
+        let rig = rig(&identity, mode, true).await;
+        rig.server.behave(move |at: &Moment<'_>| {
+            if at.stage == stage {
+                Action::reply(answer)
+            } else {
+                Action::Go
+            }
+        });
+        let outcome = rig.send("one").await;
+        assert!(is_deferred(&outcome), "{mode:?} {stage:?} {answer}: {outcome:?}");
+        assert!(rig.log().await.is_empty(), "{mode:?} {stage:?} {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_name_is_not_the_servers() {
+    for (mode, implicit) in [(TlsMode::StartTls, false), (TlsMode::Implicit, true)] {
+        let made = rcgen::generate_simple_self_signed(["mail.elsewhere.example".to_owned()]).unwrap();
+        let other = TlsIdentity {
+            certificate_pem: made.cert.pem(),
+            key_pem: made.signing_key.serialize_pem(),
+            implicit,
+        };
+        let rig = rig(&other, mode, true).await;
+        let outcome = rig.send("one").await;
+        assert!(
+            matches!(&outcome, SendOutcome::Deferred { why, .. } if why.contains("TLS")),
+            "{mode:?}: {outcome:?}"
+        );
+        assert!(rig.log().await.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn opportunistic_tls_takes_what_is_offered() {
     assert!(is_accepted(
         &rig(&identity(false), TlsMode::Opportunistic, false)

@@ -366,7 +366,7 @@ mod tests {
     /// The words of the gate.
     const REASONS: &str = "expired opted-out spam-report address-bad suppressed no-address no-consent prefers-phone not-fit
         lead-closed merged ended hold-out brake grievance leave-to-me human-contact quiet-hours holiday colleague cap rehearsal
-        deferred render no-sender";
+        deferred render no-sender sender-paused";
 
     fn sentence(fact: Value) -> String {
         let fact: Fact = serde_json::from_value(fact).unwrap();

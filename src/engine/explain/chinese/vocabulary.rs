@@ -88,6 +88,7 @@ pub fn reason_words(word: &str) -> String {
         "rehearsal" => "演练模式，地址不在白名单上",
         "deferred" => "对方服务器要求稍后再试",
         "render" => "模板无法填写",
+        "sender-paused" => "发送方被收件服务器拦截，暂停一段时间",
         "no-sender" => "该渠道没有发送方",
         "cadence-gone" => "节奏已不存在",
         "step-gone" => "步骤已不存在",

@@ -83,6 +83,7 @@ pub fn reason_words(word: &str) -> String {
         "rehearsal" => "rehearsal, and the address is not on the list",
         "deferred" => "the other side asked to try again later",
         "render" => "the template could not be filled in",
+        "sender-paused" => "a receiving side blocks the sender, which is left alone for a while",
         "no-sender" => "no sender for this channel",
         other => return other.replace(['-', '_'], " "),
     }
