@@ -371,6 +371,18 @@ create table pace (
     primary key (kind, key)
 ) with (fillfactor = 60);
 
+-- How fast: grants per sender, provider and recipient domain, shared by all daemons.
+create table pace_grant (
+    kind    text not null check (kind in ('sender', 'provider', 'domain')),
+    key     text not null,
+    version bigint not null,                      -- raised by every take; whoever read an older one has taken nothing
+    level   timestamptz,                          -- moved on by every grant
+    line    timestamptz[] not null,               -- the end of the line of each class
+    day     date,
+    used    integer not null,                     -- grants of that day
+    primary key (kind, key)
+) with (fillfactor = 50);
+
 create table message (
     id                  uuid not null,
     shard               smallint not null,

@@ -86,6 +86,10 @@ pub enum Reason {
     Render,
     /// No sender for the channel is configured.
     NoSender,
+    /// Sender, provider or domain has had enough for now.
+    Pace,
+    /// Its sender is left alone after failures, and nobody stands in.
+    SenderDown,
 }
 
 impl Reason {
@@ -117,7 +121,14 @@ impl Reason {
             Self::Deferred => "deferred",
             Self::Render => "render",
             Self::NoSender => "no-sender",
+            Self::Pace => "pace",
+            Self::SenderDown => "sender-down",
         }
+    }
+
+    /// Whether a touch held for this reason had passed the gate before.
+    pub fn is_past_the_gate(reason: &str) -> bool {
+        reason == Self::Pace.as_str() || reason == Self::SenderDown.as_str()
     }
 }
 

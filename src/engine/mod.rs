@@ -18,6 +18,7 @@ pub mod journal;
 pub mod links;
 pub mod meters;
 pub mod outcomes;
+pub mod pace;
 pub mod person;
 pub mod plan;
 pub mod recover;

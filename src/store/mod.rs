@@ -21,6 +21,7 @@ pub mod enrollment;
 pub mod entrant;
 pub mod event;
 pub mod facts;
+pub mod grant;
 pub mod grievance;
 pub mod lead;
 pub mod link;

@@ -83,6 +83,8 @@ pub fn reason_words(word: &str) -> String {
         "rehearsal" => "rehearsal, and the address is not on the list",
         "deferred" => "the other side asked to try again later",
         "render" => "the template could not be filled in",
+        "pace" => "enough for now on this way out",
+        "sender-down" => "the sender is left alone after failures",
         "no-sender" => "no sender for this channel",
         other => return other.replace(['-', '_'], " "),
     }
