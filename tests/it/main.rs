@@ -20,6 +20,7 @@ mod harness;
 mod house;
 mod import;
 mod journal;
+mod pace;
 mod path;
 mod postgres;
 mod process;

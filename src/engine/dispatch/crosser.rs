@@ -154,8 +154,8 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
         return;
     };
     let now = deps.clock.now();
-    let passes: Vec<&Pass> = group.iter().filter_map(|r| r.pass.as_ref()).collect();
-    if let Err(error) = pace::renew(deps, &passes, now).await {
+    let paced: Vec<&Pass> = group.iter().filter_map(|r| r.pass.as_ref()).collect();
+    if let Err(error) = pace::renew(deps, &paced, now).await {
         tracing::warn!(%error, "no new grants for attempts that took long");
     }
     let members: Vec<Member> = group

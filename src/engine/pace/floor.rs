@@ -18,6 +18,8 @@ const LATELY: TimeDelta = TimeDelta::seconds(5);
 const SLOT: i64 = 2;
 /// Attempts under way for each of a sender's connections, as long as it is slow.
 const PER_CONNECTION: usize = 8;
+/// Answers in a slot for each connection of a sender of which nothing is known yet.
+const THOUGHT_FAST: usize = 20;
 /// Nobody is put off for longer than this because a sender is busy.
 const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
 
@@ -27,6 +29,7 @@ pub struct Seat {
     under_way: usize,
     breaker: Breaker,
     answered: Option<DateTime<Utc>>,
+    busy_since: Option<DateTime<Utc>>,
     slot: i64,
     answers: [u32; 2],
     line: Option<DateTime<Utc>>,
@@ -68,7 +71,7 @@ impl Floor {
         let lately = seat.answers.iter().copied().max().unwrap_or(0) as usize;
         let enough = (connections * PER_CONNECTION).max(lately * 2);
         if seat.under_way >= enough || (!seat.is_answered(now) && silent >= UNANSWERED) {
-            return Use::Busy(seat.turn(lately, now));
+            return Use::Busy(seat.turn(lately, connections, now));
         }
         if seat.under_way * 2 < enough {
             seat.line = None;
@@ -82,8 +85,11 @@ impl Floor {
     }
 
     /// An attempt begins.
-    pub fn begins(&mut self, sender: &str, side: Option<&str>, trial: bool) {
+    pub fn begins(&mut self, sender: &str, side: Option<&str>, trial: bool, now: DateTime<Utc>) {
         let seat = self.seats.entry(sender.to_owned()).or_default();
+        if seat.under_way == 0 {
+            seat.busy_since = Some(now);
+        }
         seat.under_way += 1;
         if trial {
             seat.breaker.tries();
@@ -156,9 +162,21 @@ impl Seat {
         self.answered = Some(now);
     }
 
-    /// The next place in the line of those who wait for a busy sender, by the pace at which it was answered.
-    fn turn(&mut self, answers: usize, now: DateTime<Utc>) -> DateTime<Utc> {
-        let each = TimeDelta::milliseconds(SLOT * 1000 / i64::try_from(answers.max(2)).unwrap_or(2));
+    /// Whether it has had work for some time and not one answer.
+    fn stands_still(&self, now: DateTime<Utc>) -> bool {
+        self.busy_since.is_some_and(|at| now - at >= LATELY) && !self.is_answered(now)
+    }
+
+    /// The next place in the line of those who wait for a busy sender, by how fast it was answered; as long as it has not
+    /// shown that, it is thought to be fast.
+    fn turn(&mut self, answers: usize, connections: usize, now: DateTime<Utc>) -> DateTime<Utc> {
+        let expected = if self.stands_still(now) {
+            2
+        } else {
+            answers.max(connections * THOUGHT_FAST)
+        };
+        let each =
+            TimeDelta::microseconds(SLOT * 1_000_000 / i64::try_from(expected).unwrap_or(i64::MAX).max(1));
         let at = self.line.unwrap_or(now).max(now + TimeDelta::seconds(1)) + each;
         let at = if at > now + LONGEST_WAIT {
             now + LONGEST_WAIT / 2
@@ -181,13 +199,12 @@ enum Sign {
 
 fn sign(outcome: &SendOutcome) -> Sign {
     match outcome {
-        SendOutcome::Accepted { .. } => Sign::Answer,
         SendOutcome::Refused {
             class: RefusalClass::PolicyBlocked,
             ..
         }
         | SendOutcome::Uncertain { .. } => Sign::Failure,
-        SendOutcome::Refused { .. } => Sign::Answer,
+        SendOutcome::Accepted { .. } | SendOutcome::Refused { .. } => Sign::Answer,
         // A temporary reply is an answer; anything else that put it off came from the way there, or from the login.
         SendOutcome::Deferred { until, why } if until.is_some() || why.starts_with('4') => Sign::Answer,
         SendOutcome::Deferred { .. } => Sign::Failure,
@@ -214,13 +231,13 @@ mod tests {
     #[test]
     fn five_hundred_silent_senders_leave_room_for_one_that_is_answered() {
         let (mut floor, now) = (Floor::default(), DateTime::UNIX_EPOCH);
-        floor.begins("well", None, false);
+        floor.begins("well", None, false, now);
         floor.hears("well", &accepted(), &RULES, now);
         let mut begun = 0;
         for n in 0..500 {
             let name = format!("s{n}");
             while let Use::Yes(_) = floor.may_use(&name, 8, now) {
-                floor.begins(&name, None, false);
+                floor.begins(&name, None, false, now);
                 begun += 1;
             }
         }
@@ -236,7 +253,7 @@ mod tests {
             while n < 5000
                 && let Use::Yes(_) = floor.may_use("mail", 4, now)
             {
-                floor.begins("mail", None, false);
+                floor.begins("mail", None, false, now);
                 n += 1;
             }
             n

@@ -191,7 +191,7 @@ impl Pace {
                         return Err((Reason::NoSender, now + TimeDelta::hours(1)));
                     }
                     let side_name = side.as_ref().map(|(side, _)| side.clone());
-                    floor.begins(&name, side_name.as_deref(), trial);
+                    floor.begins(&name, side_name.as_deref(), trial, now);
                     let held = Place {
                         floor: self.floor.clone(),
                         keys: keys_of(settings, kind, &name, &letter.row.address),
@@ -205,7 +205,7 @@ impl Pace {
                 }
                 Use::Busy(until) => return Err((Reason::Pace, until)),
                 Use::Down(until) => {
-                    down = Some(down.map_or(until, |earlier: DateTime<Utc>| earlier.min(until)))
+                    down = Some(down.map_or(until, |earlier: DateTime<Utc>| earlier.min(until)));
                 }
             }
             tried.push(name);
