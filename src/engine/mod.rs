@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod apply;
+pub mod audience;
 pub mod backup;
 pub mod brake;
 pub mod by_hand;

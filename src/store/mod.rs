@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod audience;
+pub mod audience_change;
 pub mod audit;
 pub mod backup;
 pub mod bench;

@@ -5,6 +5,7 @@
 mod apply;
 mod apply_faults;
 mod audience;
+mod audience_passes;
 mod backup;
 mod brake;
 mod browser;

@@ -296,7 +296,7 @@ async fn a_sender_that_stands_still_costs_the_others_nothing_but_its_part() {
     assert_eq!((others as i64, carriers.count("mail")), (OTHERS, 0));
     until("only its part is left", async || {
         within(dispatcher.run_once(town.now())).await.unwrap();
-        (dispatcher.under_way() <= 64).then_some(())
+        (dispatcher.under_way() <= 304).then_some(())
     })
     .await;
     gate.open();

@@ -1,7 +1,8 @@
 //! The floor of one daemon: what is under way by sender and by recipients' side, and which senders are left alone.
 //!
-//! A sender that is not answered may take only a part of what one daemon has under way at once, and all such senders
-//! together one half: so no server that stands still can hold up the messages of the others.
+//! The first half of what one daemon may have under way is anybody's. Of the other half a sender has only as much as it has
+//! shown that it can use, and senders that are not answered have next to nothing: so no server that is slow or stands still
+//! can hold up the messages of the others.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::channel::{RefusalClass, SendOutcome};
 use crate::domain::breaker::{Breaker, BreakerRules, Says};
 
-/// Attempts under way of all senders together that have not been answered lately.
-const UNANSWERED: usize = 300;
+/// So many attempts under way are anybody's.
+const SHARED: usize = 300;
+/// Beyond them: attempts under way of all senders together that have not been answered lately,
+const UNANSWERED: usize = 400;
+/// and of each of them.
+const FIRST: usize = 4;
 /// A sender was answered lately when it was within this time.
 const LATELY: TimeDelta = TimeDelta::seconds(5);
 /// Answers are counted by slots of this many seconds.
@@ -56,12 +61,11 @@ pub enum Use {
 impl Floor {
     /// Whether a sender with so many connections may be used now.
     pub fn may_use(&mut self, sender: &str, connections: usize, now: DateTime<Utc>) -> Use {
-        let silent: usize = self
-            .seats
-            .values()
-            .filter(|seat| !seat.is_answered(now))
-            .map(|seat| seat.under_way)
-            .sum();
+        let (mut all, mut silent) = (0, 0);
+        for seat in self.seats.values() {
+            all += seat.under_way;
+            silent += if seat.is_answered(now) { 0 } else { seat.under_way };
+        }
         let seat = self.seats.entry(sender.to_owned()).or_default();
         let trial = match seat.breaker.says(now) {
             Says::Open(until) => return Use::Down(until),
@@ -70,7 +74,12 @@ impl Floor {
         };
         let lately = seat.answers.iter().copied().max().unwrap_or(0) as usize;
         let enough = (connections * PER_CONNECTION).max(lately * 2);
-        if seat.under_way >= enough || (!seat.is_answered(now) && silent >= UNANSWERED) {
+        let fits = if seat.is_answered(now) {
+            seat.under_way < enough
+        } else {
+            seat.under_way < FIRST && silent < UNANSWERED
+        };
+        if all >= SHARED && !fits {
             return Use::Busy(seat.turn(lately, connections, now));
         }
         if seat.under_way * 2 < enough {
@@ -170,14 +179,17 @@ impl Seat {
     /// The next place in the line of those who wait for a busy sender, by how fast it was answered; as long as it has not
     /// shown that, it is thought to be fast.
     fn turn(&mut self, answers: usize, connections: usize, now: DateTime<Utc>) -> DateTime<Utc> {
-        let expected = if self.stands_still(now) {
-            2
+        let (expected, soonest) = if self.stands_still(now) {
+            (2, TimeDelta::seconds(1))
         } else {
-            answers.max(connections * THOUGHT_FAST)
+            (
+                answers.max(connections * THOUGHT_FAST),
+                TimeDelta::milliseconds(250),
+            )
         };
         let each =
             TimeDelta::microseconds(SLOT * 1_000_000 / i64::try_from(expected).unwrap_or(i64::MAX).max(1));
-        let at = self.line.unwrap_or(now).max(now + TimeDelta::seconds(1)) + each;
+        let at = self.line.unwrap_or(now).max(now + soonest) + each;
         let at = if at > now + LONGEST_WAIT {
             now + LONGEST_WAIT / 2
         } else {
@@ -246,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_sender_has_a_part_and_a_fast_one_all_it_can_use() {
+    fn a_silent_sender_has_a_part_and_a_fast_one_all_it_can_use() {
         let (mut floor, now) = (Floor::default(), DateTime::UNIX_EPOCH);
         let fill = |floor: &mut Floor| {
             let mut n = 0;
@@ -258,11 +270,11 @@ mod tests {
             }
             n
         };
-        assert_eq!(fill(&mut floor), 32);
+        assert_eq!(fill(&mut floor), SHARED);
         for _ in 0..1000 {
             floor.hears("mail", &accepted(), &RULES, now);
         }
-        assert_eq!(fill(&mut floor), 1968);
+        assert_eq!(fill(&mut floor), 2000 - SHARED);
         let Use::Busy(first) = floor.may_use("mail", 4, now) else {
             panic!()
         };
