@@ -105,6 +105,9 @@ pub struct Meter {
     pub used: u32,
 }
 
+/// Of so many places one is for those behind.
+const EVERY: i32 = 10;
+
 /// A line that nobody has drawn from for this long, and for ten steps, is no line any more.
 const IDLE: TimeDelta = TimeDelta::seconds(5);
 
@@ -152,7 +155,8 @@ impl Meter {
     }
 
     /// When somebody who got nothing shall ask again. Whoever comes for the first time goes to the end of his line; whose
-    /// turn had come already waits behind the better classes only. `missed` counts the latter.
+    /// turn had come already waits behind the better classes only. But nobody waits longer than the places take that are kept
+    /// for those behind. `missed` counts whose turn had come.
     fn turn(
         &mut self,
         limit: &Limit,
@@ -170,9 +174,10 @@ impl Meter {
             |classes: &[Option<DateTime<Utc>>]| classes.iter().flatten().fold(open, |a, b| a.max(*b));
         if who.waited {
             *missed += 1;
-            return behind(&self.line[..class]) + step * *missed;
+            return (behind(&self.line[..class]) + step * *missed).min(open + step * EVERY * *missed);
         }
-        let at = behind(&self.line[..=class]) + step;
+        let own = self.line[class].map_or(open, |end| end.max(open));
+        let at = (behind(&self.line[..=class]) + step).min(own + step * EVERY);
         self.line[class] = Some(at);
         at
     }
@@ -266,10 +271,10 @@ pub fn order(asking: &[(Class, bool)], turn: &mut u64) -> Vec<usize> {
     let mut ordered = Vec::with_capacity(asking.len());
     while let Some(best) = lines.keys().next().copied() {
         *turn = turn.wrapping_add(1);
-        let class = if turn.is_multiple_of(10) {
+        let class = if turn.is_multiple_of(EVERY as u64) {
             // The worse classes in turn.
             let worse: Vec<Class> = lines.keys().skip(1).rev().copied().collect();
-            let nth = usize::try_from(*turn / 10).unwrap_or(0) % worse.len().max(1);
+            let nth = usize::try_from(*turn / EVERY as u64).unwrap_or(0) % worse.len().max(1);
             worse.get(nth).copied().unwrap_or(best)
         } else {
             best

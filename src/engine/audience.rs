@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Deps;
 use super::enroll::{Arrival, CHUNK, Door, admit};
-use crate::domain::cadence::Reentry;
+use crate::domain::cadence::{People, Reentry, Subject};
 use crate::domain::condition::Condition;
 use crate::store::audience::{self, Member};
 use crate::store::audience_change::{self, Pass};
@@ -66,7 +66,9 @@ async fn to_ask(
         return Ok(None);
     }
     let zone = deps.company_zone();
-    people.extend(audience_change::come_due(conn, condition, last.at, now, zone).await?);
+    let cadence = door.cadence;
+    let either = cadence.subject == Subject::Account || cadence.people == People::Decider;
+    people.extend(audience_change::come_due(conn, condition, either, last.at, now, zone).await?);
     let again = match &door.cadence.entry.reentry {
         Reentry::Never => None,
         Reentry::After(span) => Some(span.length()),

@@ -104,16 +104,18 @@ pub async fn ended(
     Ok(rows)
 }
 
-/// For whom time alone may have made a condition true between two moments.
+/// For whom time alone may have made a condition true between two moments; with `either`, true or false: where one person stands
+/// for others, they come in for him.
 pub async fn come_due(
     conn: &mut PgConnection,
     condition: &Condition,
+    either: bool,
     from: DateTime<Utc>,
     until: DateTime<Utc>,
     zone: Tz,
 ) -> Result<Vec<Uuid>, StoreError> {
     let days = (local_date(from, zone), local_date(until, zone));
-    let Some((sql, values)) = select_come_due(condition, &Between { from, until, days }) else {
+    let Some((sql, values)) = select_come_due(condition, either, &Between { from, until, days }) else {
         return Ok(Vec::new());
     };
     Ok(sqlx::query_scalar_with(AssertSqlSafe(sql), arguments(values)?)
@@ -122,9 +124,12 @@ pub async fn come_due(
         .await?)
 }
 
-fn select_come_due(condition: &Condition, between: &Between) -> Option<(String, Values)> {
+fn select_come_due(condition: &Condition, either: bool, between: &Between) -> Option<(String, Values)> {
     let mut found = Vec::new();
     between.walk(condition, false, &mut found);
+    if either {
+        between.walk(condition, true, &mut found);
+    }
     let mut found = found.into_iter();
     let mut all = found.next()?;
     for next in found {

@@ -141,6 +141,7 @@ impl Pace {
                 }
             }
         }
+        self.turn = self.turn.wrapping_add(go.len() as u64);
         self.put_back(later, now).await?;
         for (sender, under_way, broken) in lock(&self.floor).seats(now) {
             gauge!("kith_sender_under_way", "sender" => sender.to_owned()).set(under_way as f64);
@@ -149,7 +150,7 @@ impl Pace {
         Ok(go)
     }
 
-    fn in_order(&mut self, letters: Vec<Letter>) -> Vec<Letter> {
+    fn in_order(&self, letters: Vec<Letter>) -> Vec<Letter> {
         let asking: Vec<(Class, bool)> = letters
             .iter()
             .map(|letter| {
@@ -158,7 +159,8 @@ impl Pace {
             })
             .collect();
         let mut letters: Vec<Option<Letter>> = letters.into_iter().map(Some).collect();
-        pace::order(&asking, &mut self.turn)
+        // Only places that were given count: see the end of `admit`.
+        pace::order(&asking, &mut self.turn.clone())
             .into_iter()
             .filter_map(|at| letters[at].take())
             .collect()
