@@ -5,6 +5,7 @@ pub mod company;
 pub mod delivery;
 pub mod digest;
 pub mod load;
+pub mod pace;
 pub mod problem;
 pub mod runtime;
 pub mod secret;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::pace::SenderPace;
 use super::secret::SecretRef;
 use crate::domain::cadence::ChannelKind;
 use crate::domain::span::Span;
@@ -16,6 +17,10 @@ pub struct Sender {
     pub name: String,
     /// What it carries, and how.
     pub transport: Transport,
+    /// How fast.
+    pub pace: SenderPace,
+    /// The sender of the same channel whose account carries its messages while this one is left alone.
+    pub fallback: Option<String>,
 }
 
 /// What a sender carries, and how.
@@ -266,6 +271,10 @@ struct SenderForm {
     twilio: Option<Twilio>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     generic: Option<HttpGateway>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pace: Option<SenderPace>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fallback: Option<String>,
 }
 
 impl TryFrom<SenderForm> for Sender {
@@ -308,7 +317,12 @@ impl TryFrom<SenderForm> for Sender {
             }
             (ChannelKind::Task, ..) => return Err(format!("sender `{name}`: a task needs no sender")),
         };
-        Ok(Self { name, transport })
+        Ok(Self {
+            name,
+            transport,
+            pace: form.pace.unwrap_or_default(),
+            fallback: form.fallback,
+        })
     }
 }
 
@@ -326,6 +340,8 @@ impl From<Sender> for SenderForm {
             smtp: None,
             twilio: None,
             generic: None,
+            pace: (sender.pace != SenderPace::default()).then_some(sender.pace),
+            fallback: sender.fallback,
         };
         match sender.transport {
             Transport::Email(email) => Self {

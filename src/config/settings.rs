@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::company::Company;
 use super::delivery::{Delivery, Mode};
 use super::digest::Digest;
+use super::pace::Pace;
 use super::problem::Problem;
 use super::runtime::{Database, Events, Import, Keep, Lease, Listen, Log};
 use super::sender::Sender;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub listen: Listen,
     /// Accounts that carry messages; the first of a channel is its default.
     pub senders: Vec<Sender>,
+    /// How fast recipients' sides are written to.
+    pub pace: Pace,
     /// What the gate asks. A document: `kith apply` puts it in force.
     pub gate: GateRules,
     /// The daily mail to the owners.
@@ -128,7 +131,23 @@ impl Settings {
             );
         }
         self.check_senders(&mut problems, source);
+        self.check_pace(&mut problems, source);
         problems
+    }
+
+    fn check_pace(&self, problems: &mut Vec<Problem>, source: &Source) {
+        let mut seen = std::collections::BTreeMap::new();
+        for (name, provider) in &self.pace.providers {
+            for domain in &provider.domains {
+                if let Some(other) = seen.insert(domain.to_lowercase(), name) {
+                    let reason = format!("{domain} belongs to `{other}` already");
+                    problems.push(source.problem_at(&["pace", "providers", name, "domains"], reason));
+                }
+            }
+        }
+        if self.pace.breaker.open_for.length() <= chrono::TimeDelta::zero() {
+            problems.push(source.problem_at(&["pace", "breaker", "open_for"], "must be longer than nothing"));
+        }
     }
 
     fn check_senders(&self, problems: &mut Vec<Problem>, source: &Source) {
@@ -147,6 +166,22 @@ impl Settings {
                 .any(|other| other.name == sender.name)
             {
                 refuse(&["name"], format!("two senders are called `{}`", sender.name));
+            }
+            if let Some(fallback) = &sender.fallback
+                && (*fallback == sender.name || self.sender(sender.channel(), Some(fallback)).is_none())
+            {
+                refuse(
+                    &["fallback"],
+                    format!("`{fallback}` is no other sender of the same channel"),
+                );
+            }
+            if let Some(warm_up) = &sender.pace.warm_up
+                && (warm_up.daily.is_empty() || warm_up.daily.contains(&0))
+            {
+                refuse(
+                    &["pace", "warm_up"],
+                    "one number of at least 1 for each day".into(),
+                );
             }
             let Some(email) = sender.email() else { continue };
             if EmailAddress::parse(&email.from_email).is_err() {

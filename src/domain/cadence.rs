@@ -309,6 +309,10 @@ pub struct Step {
     /// A touch not out this long after it was due is skipped.
     #[serde(default = "three_days")]
     pub expires: Span,
+    /// Touches that are due together are spread over this long, within the hours of the gate: each person has a part of it
+    /// that stays the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Span>,
     /// For a task: the owner's deadline after it is made.
     #[serde(default = "one_day")]
     pub deadline: Span,

@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 use super::cadence::{Cadence, ChannelKind, DateFact, From, Reentry, Step, Subject};
 use super::condition::Condition;
 use super::fault::Fault;
+use super::span::Span;
 
 /// The word that ends a cadence where a step key could stand.
 const END: &str = "end";
@@ -130,6 +131,11 @@ impl Cadence {
             ("wait", step.wait, TimeDelta::zero()),
             ("expires", step.expires, TimeDelta::seconds(1)),
             ("deadline", step.deadline, TimeDelta::seconds(1)),
+            (
+                "spread",
+                step.spread.unwrap_or(Span::days(1)),
+                TimeDelta::seconds(1),
+            ),
         ] {
             if span.length() < least {
                 let reason = if least.is_zero() {

@@ -15,7 +15,7 @@ pub enum FactType {
     YesNo,
     /// `is`, `in`, `known`, `at_least`, `below`.
     Number,
-    /// `known`, `older_than`, `within`.
+    /// `known`, `older_than`, `within`. Its column needs an index, as that of a date: audiences look for what crossed an edge.
     Instant,
     /// `known`, `older_than`, `within`, `days_until_at_most`.
     Date,

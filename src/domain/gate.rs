@@ -88,6 +88,10 @@ pub enum Reason {
     NoSender,
     /// A receiving side blocks the sender, which is left alone for a while.
     SenderPaused,
+    /// Sender, provider or domain has had enough for now.
+    Pace,
+    /// Its sender is left alone after failures, and nobody stands in.
+    SenderDown,
 }
 
 impl Reason {
@@ -120,7 +124,14 @@ impl Reason {
             Self::Render => "render",
             Self::NoSender => "no-sender",
             Self::SenderPaused => "sender-paused",
+            Self::Pace => "pace",
+            Self::SenderDown => "sender-down",
         }
+    }
+
+    /// Whether a touch held for this reason had passed the gate before.
+    pub fn is_past_the_gate(reason: &str) -> bool {
+        reason == Self::Pace.as_str() || reason == Self::SenderDown.as_str()
     }
 }
 

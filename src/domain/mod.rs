@@ -3,6 +3,7 @@
 pub mod address_hash;
 pub mod assess;
 pub mod birthday;
+pub mod breaker;
 pub mod cadence;
 mod cadence_check;
 pub mod chance;
@@ -29,6 +30,7 @@ pub mod lunar;
 pub mod matrix;
 pub mod moment;
 pub mod occurrence;
+pub mod pace;
 pub mod phone;
 mod pressure;
 pub mod progress;

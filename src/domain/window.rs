@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::holiday::HolidayCalendar;
@@ -78,6 +78,23 @@ pub fn next_open(
     } else {
         now
     }
+}
+
+/// A moment for one of a crowd that is due at `at`: its `part` (from 0 to 1) of the time `over` that begins when the window is
+/// open, and ends with it at the latest.
+pub fn spread(
+    at: DateTime<Utc>,
+    over: TimeDelta,
+    part: f64,
+    zone: Tz,
+    window: Option<&SendWindow>,
+    calendar: Option<&HolidayCalendar>,
+) -> DateTime<Utc> {
+    let begins = window.map_or(at, |window| next_open(at, zone, window, calendar));
+    let closes = window.map(|window| window.hours_on(local_date(begins, zone), zone).1);
+    let ends = closes.into_iter().fold(begins + over, DateTime::min);
+    let share = (ends - begins).max(TimeDelta::zero()).num_milliseconds() as f64 * part.clamp(0.0, 1.0);
+    begins + TimeDelta::milliseconds(share as i64)
 }
 
 /// Hours of the day in which nobody is written to, in the recipient's time; may run over midnight (`21:00-08:00`).
@@ -236,6 +253,36 @@ mod tests {
             noon.quiet_until(utc("2026-11-20T04:30:00Z"), Asia::Shanghai),
             Some(utc("2026-11-20T06:00:00Z"))
         );
+    }
+
+    #[test]
+    fn a_crowd_is_spread_within_its_hours() {
+        let place = |at, hours, part| {
+            spread(
+                utc(at),
+                TimeDelta::hours(hours),
+                part,
+                Asia::Shanghai,
+                Some(&office()),
+                None,
+            )
+        };
+        // At 09:00 over three hours; at 17:00 only one is left; at night it begins with the next opening.
+        assert_eq!(place("2026-11-20T01:00:00Z", 3, 0.5), utc("2026-11-20T02:30:00Z"));
+        assert_eq!(place("2026-11-20T09:00:00Z", 3, 0.5), utc("2026-11-20T09:30:00Z"));
+        assert_eq!(
+            place("2026-11-19T20:00:00Z", 2, 0.25),
+            utc("2026-11-20T01:30:00Z")
+        );
+        let always = spread(
+            utc("2026-11-20T20:00:00Z"),
+            TimeDelta::hours(2),
+            0.5,
+            Tz::UTC,
+            None,
+            None,
+        );
+        assert_eq!(always, utc("2026-11-20T21:00:00Z"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Deps;
 use crate::domain::cadence::{ChannelKind, Class};
-use crate::domain::gate::{self, Charge, Clearance, Facts, Verdict};
+use crate::domain::gate::{self, Charge, Clearance, Facts, Reason, Verdict};
 use crate::domain::zone::{day_start, local_date};
 use crate::engine::rules::Rules;
 use crate::store::crossing;
@@ -81,7 +81,12 @@ pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) 
             Verdict::Hold(reason, until) => ("hold", reason.as_str(), Some(*until)),
             Verdict::Skip(reason) => ("skip", reason.as_str(), None),
         };
-        let changed = word != "hold" || touch.held.as_deref() != Some(reason);
+        let held_for = touch.held.as_deref();
+        let changed = match &verdict {
+            Verdict::Hold(..) => held_for != Some(reason),
+            Verdict::Clear(..) => !held_for.is_some_and(Reason::is_past_the_gate),
+            Verdict::Skip(..) => true,
+        };
         if changed {
             decisions.push(NewDecision {
                 id: deps.ids.next(now),

@@ -8,18 +8,18 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::rules::Rules;
-use super::{Deps, Summary};
+use super::{Deps, Summary, audience};
 use crate::domain::cadence::{Cadence, Class, People, Reentry, Subject};
 use crate::domain::chance;
 use crate::domain::event::EventType;
 use crate::domain::progress::{self, Dates};
-use crate::store::audience::{self, Member};
+use crate::store::audience::{Member, holding};
 use crate::store::enrollment::{self, NewEnrollment};
 use crate::store::entrant::Candidate;
 use crate::store::{control, entrant};
 
-/// How many candidates one transaction takes.
-const CHUNK: u32 = 5000;
+/// How many candidates one statement takes.
+pub const CHUNK: u32 = 5000;
 
 /// The way into one cadence version.
 pub struct Door<'a> {
@@ -75,7 +75,7 @@ pub async fn by_schedule(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
                 cadence,
                 reason: "audience",
             };
-            done += by_audience(deps, &mut conn, &door, now).await?;
+            done += audience::pass(deps, &mut conn, &door, now).await?;
         }
     }
     Ok(Summary { done, more: false })
@@ -91,49 +91,6 @@ pub fn next_schedule(deps: &Deps, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
             cadence.entry.schedule.as_ref()?.next_after(now, zone)
         })
         .min()
-}
-
-async fn by_audience(
-    deps: &Deps,
-    conn: &mut PgConnection,
-    door: &Door<'_>,
-    now: DateTime<Utc>,
-) -> Result<u64> {
-    let Some(condition) = &door.cadence.entry.audience else {
-        return Ok(0);
-    };
-    let (mut made, mut after): (u64, Option<Member>) = (0, None);
-    let mut grown_at = u64::from(CHUNK);
-    loop {
-        let zone = deps.company_zone();
-        let members = audience::members(
-            conn,
-            condition,
-            door.cadence.subject,
-            now,
-            zone,
-            after.as_ref(),
-            CHUNK,
-        )
-        .await?;
-        let arrivals = members
-            .iter()
-            .map(|member| Arrival {
-                member: *member,
-                key: None,
-                base: now,
-            })
-            .collect();
-        made += admit(deps, conn, door, arrivals, now).await?;
-        if made >= grown_at {
-            enrollment::grown(conn).await?;
-            grown_at = made * 4;
-        }
-        match members.last() {
-            Some(last) if members.len() == CHUNK as usize => after = Some(*last),
-            _ => return Ok(made),
-        }
-    }
 }
 
 /// Takes leads whose grade has changed into the cadences of the new grade, and out of those of the old.
@@ -273,7 +230,7 @@ pub async fn of_audience(
     };
     let pair = |arrival: &Arrival| (arrival.member.contact_id, arrival.member.lead_id);
     let pairs: Vec<(Uuid, Option<Uuid>)> = arrivals.iter().map(pair).collect();
-    let holding = audience::holding(conn, condition, &pairs, now, deps.company_zone()).await?;
+    let holding = holding(conn, condition, &pairs, now, deps.company_zone()).await?;
     Ok(arrivals
         .into_iter()
         .filter(|arrival| holding.contains(&pair(arrival)))

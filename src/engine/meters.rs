@@ -41,6 +41,22 @@ pub fn begin() {
     );
     counter!("kith_uncertain_total").increment(0);
 
+    describe_counter!(
+        "kith_pace_waits_total",
+        "Touches put back because they had to wait for their pace"
+    );
+    counter!("kith_pace_waits_total").increment(0);
+    describe_counter!(
+        "kith_sender_breaks_total",
+        "Times that a sender was left alone after failures"
+    );
+    describe_gauge!("kith_sender_under_way", "Attempts of this daemon under way");
+    describe_gauge!(
+        "kith_sender_broken",
+        "1 = the sender is left alone after failures; 0.5 = one message tries"
+    );
+    describe_gauge!("kith_sender_granted_today", "Grants of the day, as last seen");
+
     describe_gauge!("kith_queue_touches", "Touches in the queue");
     describe_gauge!(
         "kith_queue_oldest_due_seconds",

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod apply;
+pub mod audience;
 pub mod backup;
 pub mod brake;
 pub mod by_hand;
@@ -18,6 +19,7 @@ pub mod journal;
 pub mod links;
 pub mod meters;
 pub mod outcomes;
+pub mod pace;
 pub mod person;
 pub mod plan;
 pub mod recover;

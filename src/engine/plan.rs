@@ -9,9 +9,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Deps, Summary, stop};
-use crate::domain::cadence::{Cadence, ChannelKind};
+use crate::domain::cadence::{Cadence, ChannelKind, Step};
+use crate::domain::chance::draw;
 use crate::domain::condition::Condition;
 use crate::domain::progress::{self, Action, Dates, Holds, Position, Reach, TouchState};
+use crate::domain::window;
 use crate::engine::rules::Rules;
 use crate::store::enrollment::{Due, End, Move};
 use crate::store::touch::NewTouch;
@@ -81,7 +83,8 @@ impl Outcome {
         let holds = answers.of(cadence, row);
         match progress::decide(cadence, &position, &holds, &dates, now) {
             Action::Touch { look_at } => {
-                self.touches.extend(new_touch(deps, cadence, row, &dates, now));
+                self.touches
+                    .extend(new_touch(deps, rules, cadence, row, &dates, now));
                 self.go(row, row.cursor.clone(), row.visit, look_at);
             }
             Action::Advance { cursor, visit, at } => self.go(row, cursor, visit, at),
@@ -123,6 +126,7 @@ fn touch_state(row: &Due) -> TouchState {
 
 fn new_touch(
     deps: &Deps,
+    rules: &Rules,
     cadence: &Cadence,
     row: &Due,
     dates: &Dates<'_>,
@@ -137,6 +141,7 @@ fn new_touch(
             sms: row.has_phone && row.consent_sms == Some(true),
         },
     );
+    let due_at = due_at(rules, cadence, step, channel, row, dates);
     Some(NewTouch {
         id: deps.ids.next(now),
         message_id: deps.ids.next(now),
@@ -151,9 +156,33 @@ fn new_touch(
             ChannelKind::Sms => row.phone_hash.clone(),
             ChannelKind::Task => None,
         },
-        due_at: row.next_at,
-        expires_at: step.expires.after(row.next_at, dates.zone, dates.calendar),
+        due_at,
+        expires_at: step.expires.after(due_at, dates.zone, dates.calendar),
     })
+}
+
+/// When a touch is due: at once, or at the person's own place in the spread of its step.
+fn due_at(
+    rules: &Rules,
+    cadence: &Cadence,
+    step: &Step,
+    channel: ChannelKind,
+    row: &Due,
+    dates: &Dates<'_>,
+) -> DateTime<Utc> {
+    let Some(over) = step.spread else {
+        return row.next_at;
+    };
+    let class = step.function.class();
+    let window = rules.gate.windows.of(channel).of(class).window();
+    let heeded = dates
+        .calendar
+        .filter(|_| *rules.gate.business_days_only.of(class));
+    let part = draw(
+        0,
+        &["spread", &cadence.name, &step.key, &row.contact_id.to_string()],
+    );
+    window::spread(row.next_at, over.length(), part, dates.zone, window, heeded)
 }
 
 /// Which condition of a cadence version is asked.

@@ -10,10 +10,12 @@ use crate::config::runtime::Kept;
 use crate::domain::cadence::Class;
 use crate::domain::gate_rules::Uncertain;
 use crate::store::partition::History;
-use crate::store::{body, daemon, event, outcome, partition};
+use crate::store::{audience_change, body, daemon, event, outcome, partition};
 
 /// How many rows of a kind one pass takes away.
 const BATCH: i64 = 1000;
+/// Of changes of facts: narrow rows, of which an import makes a million.
+const CHANGES: i64 = 50_000;
 
 /// Buries dead incarnations and takes over what they had: claims go back, crossings become uncertain.
 pub async fn inherit(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
@@ -54,6 +56,7 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
         }
     }
     summary.done += body::forget(&mut conn, now, BATCH).await?;
+    summary.done += audience_change::trim(&mut conn, CHANGES).await?;
     partition::ensure(&mut conn, now).await?;
     summary.done += drop_old(deps, &mut conn, now).await?;
     Ok(summary)

@@ -18,6 +18,7 @@ use self::courtesy::Courtesy;
 use crate::channel::task::TaskChannel;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::config::pace::SenderPace;
 use crate::domain::cadence::ChannelKind;
 use crate::domain::id::IdSource;
 use crate::domain::token::TokenKey;
@@ -63,6 +64,11 @@ pub async fn run(
     // A forecast writes to nobody, and the digest's table is not shadowed.
     let mut settings = Settings::clone(&settings);
     settings.digest.enabled = false;
+    // What would be planned, not how fast a server lets it go; and no forecast takes grants from the living.
+    settings.pace.lift();
+    for sender in &mut settings.senders {
+        sender.pace = SenderPace::default();
+    }
     let settings = Arc::new(settings);
     let courtesy = Arc::new(Courtesy::from(now));
     let giving_way = courtesy.clone();

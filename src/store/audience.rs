@@ -47,6 +47,23 @@ pub async fn members(
         .await?)
 }
 
+/// The members among these people: with everybody of their leads, for a cadence about leads, and of their accounts, for one about
+/// accounts.
+pub async fn members_among(
+    connection: &mut PgConnection,
+    condition: &Condition,
+    subject: Subject,
+    now: DateTime<Utc>,
+    zone: Tz,
+    people: &[Uuid],
+) -> Result<Vec<Member>, StoreError> {
+    let (sql, values) = select_among(condition, subject, Asked::new(now, zone), people);
+    Ok(sqlx::query_as_with(AssertSqlSafe(sql), arguments(values)?)
+        .persistent(false)
+        .fetch_all(connection)
+        .await?)
+}
+
 /// Those of the pairs of contact and lead for which the condition holds now: a guard for a whole batch. A merged contact
 /// holds nothing.
 pub async fn holding(
@@ -109,6 +126,34 @@ fn select_members(
         }
         (Subject::Account, Some(member)) => {
             select.and_where(Expr::col(("a", "id")).gt(member.account_id));
+        }
+    }
+    select.build(PostgresQueryBuilder)
+}
+
+fn select_among(condition: &Condition, subject: Subject, asked: Asked, people: &[Uuid]) -> (String, Values) {
+    let mut select = members_of(condition, subject, asked);
+    let ids = people.iter().map(|id| Value::Uuid(Some(*id))).collect();
+    let among = Func::cust("any").arg(Expr::val(Value::Array(ArrayType::Uuid, Some(Box::new(ids)))));
+    match subject {
+        Subject::Contact => {
+            select.and_where(Expr::col(("c", "id")).eq(among));
+        }
+        Subject::Lead => {
+            let mut theirs = Query::select();
+            theirs
+                .column("lead_id")
+                .from("lead_contact")
+                .and_where(Expr::col("contact_id").eq(among));
+            select.and_where(Expr::col(("l", "id")).in_subquery(theirs));
+        }
+        Subject::Account => {
+            let mut theirs = Query::select();
+            theirs
+                .column("account_id")
+                .from("contact")
+                .and_where(Expr::col("id").eq(among));
+            select.and_where(Expr::col(("a", "id")).in_subquery(theirs));
         }
     }
     select.build(PostgresQueryBuilder)
@@ -228,7 +273,7 @@ fn select_holding(condition: &Condition, pairs: &[(Uuid, Option<Uuid>)], asked: 
 }
 
 /// Binds what the builder collected. Only kinds of values that conditions make are known.
-fn arguments(values: Values) -> Result<PgArguments, sqlx::Error> {
+pub(super) fn arguments(values: Values) -> Result<PgArguments, sqlx::Error> {
     let mut arguments = PgArguments::default();
     for value in values {
         match value {

@@ -201,7 +201,8 @@ pub async fn settle(
         .execute(&mut *conn)
         .await?;
     sqlx::query!("update fact_change set xid = pg_current_xact_id()")
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
+    sqlx::query!("delete from audience_pass").execute(conn).await?;
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod audience;
+pub mod audience_change;
 pub mod audit;
 pub mod backup;
 pub mod bench;
@@ -21,6 +22,7 @@ pub mod enrollment;
 pub mod entrant;
 pub mod event;
 pub mod facts;
+pub mod grant;
 pub mod grievance;
 pub mod lead;
 pub mod link;

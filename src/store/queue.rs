@@ -86,7 +86,11 @@ pub async fn without_waiting(conn: &mut PgConnection) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Claims up to `limit` due touches, best class first, skipping what others hold.
+/// Of a claim, this part is each waiting class's own, whatever waits in better ones.
+const SHARE: i64 = 20;
+
+/// Claims up to `limit` due touches, skipping what others hold: a small share of each class that waits, then the best class
+/// first.
 ///
 /// A lost claim is harmless: see [`without_waiting`].
 pub async fn claim(
@@ -98,8 +102,8 @@ pub async fn claim(
     let mut rows = sqlx::query_as!(
         ClaimedTouch,
         r#"
-        with due as materialized (
-            select row.touch_id
+        with found as (
+            select row.*, row_number() over (partition by row.class order by row.due_at, row.contact_id) as nth
             from (values (0::smallint), (1::smallint), (2::smallint), (3::smallint)) as k (class),
                  lateral (
                      select q.touch_id, q.class, q.due_at, q.contact_id
@@ -110,7 +114,9 @@ pub async fn claim(
                      for update skip locked
                  ) row
             where exists (select 1 from daemon d where d.id = $1 and d.epoch = $2 and d.ended_at is null)
-            order by row.class, row.due_at, row.contact_id
+        ), due as materialized (
+            select touch_id from found
+            order by nth > $5, class, due_at, contact_id
             limit $4
         )
         update queue q
@@ -127,6 +133,7 @@ pub async fn claim(
         who.epoch,
         now,
         limit,
+        (limit / SHARE).max(1),
     )
     .fetch_all(conn)
     .await?;

@@ -7,7 +7,7 @@ use super::StoreError;
 
 /// What the engine writes, with the rows a forecast starts from. Histories start empty: only what has to be known again
 /// (who was enrolled, what was touched, what was sent lately) is copied.
-const SHADOWED: [(&str, &str); 22] = [
+const SHADOWED: [(&str, &str); 23] = [
     ("control", "select * from kith.control"),
     ("daemon", "select * from kith.daemon where false"),
     ("mark", "select * from kith.mark"),
@@ -37,6 +37,7 @@ const SHADOWED: [(&str, &str); 22] = [
         "select * from kith.task where state in ('open', 'snoozed') or dedup_key is not null",
     ),
     ("fact_change", "select * from kith.fact_change where false"),
+    ("audience_pass", "select * from kith.audience_pass where false"),
     ("event_parked", "select * from kith.event_parked where false"),
     ("suppression", "select * from kith.suppression"),
 ];

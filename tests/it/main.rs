@@ -5,6 +5,7 @@
 mod apply;
 mod apply_faults;
 mod audience;
+mod audience_passes;
 mod backup;
 mod blocked;
 mod brake;
@@ -21,6 +22,7 @@ mod harness;
 mod house;
 mod import;
 mod journal;
+mod pace;
 mod path;
 mod postgres;
 mod process;

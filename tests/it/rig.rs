@@ -229,7 +229,9 @@ impl Town {
         let incarnation = daemon::register(&mut conn, id, &PROCESS).await.unwrap();
         drop(conn);
         let mut channels = Channels::default();
-        channels.add(ChannelKind::Email, "mail", channel);
+        for sender in settings.senders.iter().filter(|sender| sender.email().is_some()) {
+            channels.add(ChannelKind::Email, &sender.name, channel.clone());
+        }
         Arc::new(Deps::new(Parts {
             pool,
             clock: self.clock.clone(),

@@ -13,6 +13,7 @@ use crate::channel::{Crossed, Crossing};
 use crate::domain::gate::Charge;
 use crate::engine::Deps;
 use crate::engine::journal::trail::Mark;
+use crate::engine::pace::{self, Pass};
 use crate::store::crossing::{self, Member};
 use crate::store::queue::{ClaimedTouch, Incarnation};
 
@@ -25,7 +26,14 @@ struct Request {
     owner: Incarnation,
     member: Member,
     mark: Mark,
+    pass: Option<Pass>,
     answer: oneshot::Sender<Crossed>,
+}
+
+impl Request {
+    fn is_in_time(&self, now: DateTime<Utc>) -> bool {
+        self.pass.as_ref().is_none_or(|pass| !pass.is_late(now))
+    }
 }
 
 /// Takes requests to cross and answers them in groups.
@@ -43,10 +51,11 @@ impl Crosser {
     }
 
     /// The right to ask for one touch.
-    pub fn ticket(&self, touch: &ClaimedTouch, charges: Vec<Charge>) -> Ticket {
+    pub fn ticket(&self, touch: &ClaimedTouch, charges: Vec<Charge>, pass: Option<Pass>) -> Ticket {
         Ticket {
             crosser: self.clone(),
             owner: touch.owner(),
+            pass,
             member: Member {
                 touch_id: touch.id(),
                 charges,
@@ -71,6 +80,7 @@ pub struct Ticket {
     owner: Incarnation,
     member: Member,
     mark: Mark,
+    pass: Option<Pass>,
 }
 
 impl Crossing for Ticket {
@@ -82,6 +92,7 @@ impl Crossing for Ticket {
                 owner: self.owner,
                 member: self.member.clone(),
                 mark: self.mark.clone(),
+                pass: self.pass.clone(),
                 answer,
             };
             if self.crosser.requests.send(request).await.is_err() {
@@ -142,8 +153,16 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
     let Some(owner) = group.first().map(|request| request.owner) else {
         return;
     };
-    let members: Vec<Member> = group.iter().map(|r| r.member.clone()).collect();
     let now = deps.clock.now();
+    let paced: Vec<&Pass> = group.iter().filter_map(|r| r.pass.as_ref()).collect();
+    if let Err(error) = pace::renew(deps, &paced, now).await {
+        tracing::warn!(%error, "no new grants for attempts that took long");
+    }
+    let members: Vec<Member> = group
+        .iter()
+        .filter(|r| r.is_in_time(now))
+        .map(|r| r.member.clone())
+        .collect();
     let passed = match cross(deps, owner, &members, now).await {
         Ok(passed) => passed,
         Err(error) => {
@@ -164,7 +183,7 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
         }
     }
     for request in group {
-        let verdict = if passed.contains(&request.member.touch_id) {
+        let verdict = if passed.contains(&request.member.touch_id) && request.is_in_time(deps.clock.now()) {
             Crossed::Go
         } else {
             Crossed::Stop

@@ -17,6 +17,7 @@ use self::crosser::Crosser;
 use self::ledger::{Ledger, back};
 use super::clear::{Cleared, clear};
 use super::outcomes::Ended;
+use super::pace::{Pace, Pass};
 use super::{Deps, Summary, ingest, senders};
 use crate::channel::{RefusalClass, SendOutcome};
 use crate::domain::cadence::Class;
@@ -36,6 +37,7 @@ pub struct Dispatcher {
     deps: Arc<Deps>,
     crosser: Crosser,
     ledger: Ledger,
+    pace: Pace,
     attempts: JoinSet<()>,
     /// Claimed, but their preparation failed: given back as soon as the database takes it.
     stranded: Vec<ClaimedTouch>,
@@ -46,6 +48,7 @@ impl Dispatcher {
     pub fn new(deps: Arc<Deps>) -> Self {
         let (crosser, ledger) = (Crosser::start(deps.clone()), Ledger::start(deps.clone()));
         Self {
+            pace: Pace::new(deps.clone()),
             deps,
             crosser,
             ledger,
@@ -81,12 +84,13 @@ impl Dispatcher {
                 return Err(error);
             }
         };
-        for letter in letters {
+        for (letter, pass) in letters {
             self.attempts.spawn(attempt(
                 self.deps.clone(),
                 self.crosser.clone(),
                 self.ledger.clone(),
                 letter,
+                pass,
             ));
         }
         Ok(Summary {
@@ -95,11 +99,15 @@ impl Dispatcher {
         })
     }
 
-    async fn prepare(&self, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) -> Result<Vec<Letter>> {
+    async fn prepare(
+        &mut self,
+        claimed: Vec<ClaimedTouch>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<(Letter, Option<Pass>)>> {
         let cleared = clear(&self.deps, claimed, now).await?;
         let composed = compose::compose(&self.deps, cleared, now).await?;
         self.put_back(&composed.broken, now).await?;
-        Ok(composed.letters)
+        self.pace.admit(composed.letters, now).await
     }
 
     async fn give_back(&mut self) -> Result<()> {
@@ -146,13 +154,17 @@ impl Dispatcher {
 }
 
 /// One attempt, from the first byte to the written outcome.
-async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Letter) {
-    let ticket = crosser.ticket(&letter.touch, letter.charges.clone());
+async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Letter, pass: Option<Pass>) {
+    let ticket = crosser.ticket(&letter.touch, letter.charges.clone(), pass.clone());
     let outcome = letter
         .channel
         .send(letter.clearance, &letter.message, &ticket)
         .await;
     let now = deps.clock.now();
+    let late = pass.as_ref().is_some_and(|pass| pass.is_late(now));
+    if let Some(pass) = pass {
+        pass.ended(&deps.settings, &outcome, now);
+    }
     metrics::counter!("kith_attempts_total", "channel" => letter.touch.channel.clone(), "outcome" => word(&outcome))
         .increment(1);
     let body = match &outcome {
@@ -213,7 +225,12 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
         }
         // Soon again: the gate then finds out why and for how long.
         SendOutcome::NotCrossed => Ended::Again(
-            back(&letter.touch, now + TimeDelta::seconds(30), Reason::Cap, false),
+            back(
+                &letter.touch,
+                now + TimeDelta::seconds(if late { 1 } else { 30 }),
+                if late { Reason::Pace } else { Reason::Cap },
+                false,
+            ),
             letter.touch.message_id,
             None,
         ),

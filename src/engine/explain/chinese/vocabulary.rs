@@ -89,6 +89,8 @@ pub fn reason_words(word: &str) -> String {
         "deferred" => "对方服务器要求稍后再试",
         "render" => "模板无法填写",
         "sender-paused" => "发送方被收件服务器拦截，暂停一段时间",
+        "pace" => "该发送通道暂时已达速率上限",
+        "sender-down" => "发送方连续失败，暂停使用",
         "no-sender" => "该渠道没有发送方",
         "cadence-gone" => "节奏已不存在",
         "step-gone" => "步骤已不存在",

@@ -84,6 +84,8 @@ pub fn reason_words(word: &str) -> String {
         "deferred" => "the other side asked to try again later",
         "render" => "the template could not be filled in",
         "sender-paused" => "a receiving side blocks the sender, which is left alone for a while",
+        "pace" => "enough for now on this way out",
+        "sender-down" => "the sender is left alone after failures",
         "no-sender" => "no sender for this channel",
         other => return other.replace(['-', '_'], " "),
     }
