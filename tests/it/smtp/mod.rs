@@ -6,6 +6,7 @@ mod cuts;
 mod delivery;
 mod refusals;
 mod secure;
+mod silence;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
