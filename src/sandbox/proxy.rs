@@ -153,11 +153,7 @@ impl Drop for Proxy {
 /// One connection, until both ways have ended or it is reset.
 async fn pass(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
     let number = shared.connections.fetch_add(1, Ordering::AcqRel) + 1;
-    let plan = shared
-        .plan
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+    let plan = shared.plan.read().unwrap_or_else(PoisonError::into_inner).clone();
     let fault = plan.fault(number);
     let mut resets = shared.resets.subscribe();
     let mut server = TcpStream::connect(shared.target).await?;
@@ -293,7 +289,10 @@ mod tests {
                 };
                 let proxy = Proxy::start(echo().await, move |_| Some(fault)).await.unwrap();
                 let (bytes, end) = heard(&proxy).await;
-                assert!(bytes.len() as u64 <= at && end.is_err(), "{way:?} {at}: {bytes:?} {end:?}");
+                assert!(
+                    bytes.len() as u64 <= at && end.is_err(),
+                    "{way:?} {at}: {bytes:?} {end:?}"
+                );
             }
         }
     }

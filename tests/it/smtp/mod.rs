@@ -7,6 +7,7 @@ mod delivery;
 mod refusals;
 mod secure;
 mod silence;
+mod stalled;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
