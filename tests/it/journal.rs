@@ -13,7 +13,7 @@ use kith::engine::journal::{Journal, trail};
 use kith::engine::outcomes::Ended;
 use kith::engine::{Deps, recover, sweep};
 use kith::store::outcome::MessageRow;
-use kith::store::{control, outcome};
+use kith::store::{control, outcome, partition};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -251,6 +251,8 @@ async fn outcomes_without_a_database_are_written_at_the_next_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_journal_of_a_dead_host_settles_its_unknowns_a_day_later() {
     let scene = Scene::with(20).await;
+    let mut conn = scene.town.db.pool.acquire().await.unwrap();
+    partition::ensure(&mut conn, tuesday()).await.unwrap();
     let mut dispatcher = Dispatcher::new(scene.deps.clone());
     let gate = scene.postbox.hold_crossed();
     within(dispatcher.run_once(scene.town.now())).await.unwrap();
@@ -266,7 +268,6 @@ async fn the_journal_of_a_dead_host_settles_its_unknowns_a_day_later() {
         .daemon_of(scene.postbox.channel(), Some(elsewhere.path()))
         .await;
     within(sweep::inherit(&other, scene.town.now())).await.unwrap();
-    let mut conn = scene.town.db.pool.acquire().await.unwrap();
     for _ in 0..24 {
         scene.town.clock.advance(TimeDelta::hours(1)).unwrap();
         within(sweep::run_once(&other, scene.town.now())).await.unwrap();

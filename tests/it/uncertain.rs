@@ -12,6 +12,7 @@ use kith::engine::dispatch::Dispatcher;
 use kith::engine::ingest::{self, Answer, Incoming};
 use kith::engine::uncertain::{self, Finding, Settled};
 use kith::engine::{Deps, doctor, status, sweep};
+use kith::store::partition;
 use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -46,6 +47,9 @@ fn tuesday() -> DateTime<Utc> {
 async fn unknown(people: i32) -> (Town, Arc<Deps>, Vec<Uuid>) {
     let town = Town::found(OPEN_HOURS, &[one_mail("first")], tuesday()).await;
     town.settle(people, 1).await;
+    let mut conn = town.db.pool.acquire().await.unwrap();
+    partition::ensure(&mut conn, tuesday()).await.unwrap();
+    drop(conn);
     town.queue("first", tuesday(), "true").await;
     let deps = town.daemon(Arc::new(Silence)).await;
     let mut dispatcher = Dispatcher::new(deps.clone());
@@ -189,6 +193,11 @@ async fn growth_is_told_once_and_shown_until_it_is_settled() {
     assert_eq!(told, [2, 0]);
     let tasks = "select count(*) from task where kind = 'alert' and dedup_key like 'uncertain:%'";
     assert_eq!(town.count(tasks).await, 1);
+    // A status speaks of times, and "never" is none.
+    sqlx::query("update enrollment set next_at = '2100-01-01'")
+        .execute(&mut *conn)
+        .await
+        .unwrap();
     let settings = Settings::defaults().unwrap();
     let seen = status::status(&mut conn, &settings, town.now()).await.unwrap();
     assert_eq!(seen.uncertain, 2);

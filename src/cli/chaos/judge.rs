@@ -63,6 +63,8 @@ pub struct Verdict {
     pub ever_unknown: usize,
     /// Those of them whose dot the mail server never got: cautious, not wrong.
     pub unknown_without_dot: usize,
+    /// Those of them that the mail server had answered, but the answer was lost on its way or with the daemon that got it.
+    pub unknown_answered: usize,
 }
 
 impl Verdict {
@@ -176,17 +178,22 @@ fn compare(case: &Case<'_>, verdict: &mut Verdict, wrong: &mut Vec<String>) {
             .iter()
             .map(|(id, copies)| format!("{copies} copies of {id}")),
     );
-    let dots: BTreeSet<&str> = case
+    // Of each letter whose dot came: whether it was ever answered.
+    let mut dots: BTreeMap<&str, bool> = BTreeMap::new();
+    for record in case
         .records
         .iter()
         .filter(|record| record.dot_received_at.is_some())
-        .map(|record| record.message_id.as_str())
-        .collect();
-    verdict.unknown_without_dot = case
-        .unknowns
-        .keys()
-        .filter(|message| !dots.contains(message_id(**message).as_str()))
-        .count();
+    {
+        *dots.entry(&record.message_id).or_default() |= record.reply_delivered;
+    }
+    for message in case.unknowns.keys() {
+        match dots.get(message_id(*message).as_str()) {
+            None => verdict.unknown_without_dot += 1,
+            Some(true) => verdict.unknown_answered += 1,
+            Some(false) => {}
+        }
+    }
 }
 
 /// After an opt-out was answered nothing crosses; what is owed goes on.

@@ -8,6 +8,7 @@ use kith::channel::smtp::{SmtpChannel, SmtpOptions, TlsMode};
 use kith::channel::{BuiltEmail, SendOutcome};
 use kith::sandbox::gate::Gate;
 use kith::sandbox::smtp::{Action, Moment, SmtpSandbox, SmtpSandboxOptions, Stage};
+use tokio::task::JoinHandle;
 
 use super::{Go, is_accepted, mail, send, within};
 
@@ -15,8 +16,9 @@ const STALLED: usize = 500;
 /// What an attempt with them may take, and the machine's own slowness beside it.
 const STAGE: Duration = Duration::from_secs(8);
 const SLACK: Duration = Duration::from_secs(4);
-/// Letters of one measurement, and how many measurements of each kind.
-const LETTERS: usize = 400;
+/// Letters of one measurement, and how many pairs of measurements. The best pair counts: what else the machine does makes the
+/// one or the other slower, but what costs a tenth each time costs it in every pair.
+const LETTERS: usize = 1500;
 const ROUNDS: usize = 5;
 
 fn options(server: &SmtpSandbox, most: usize) -> SmtpOptions {
@@ -40,33 +42,9 @@ async fn rate(channel: &SmtpChannel) -> f64 {
     LETTERS as f64 / began.elapsed().as_secs_f64()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn five_hundred_silent_servers_cost_the_others_little_and_nobody_outlives_his_deadline() {
-    let silent = SmtpSandbox::start(SmtpSandboxOptions::default()).await.unwrap();
-    let gate = Gate::shut();
-    let held = gate.clone();
-    silent.behave(move |at: &Moment<'_>| match at.stage {
-        Stage::Connect => Action::hold(&held),
-        _ => Action::Go,
-    });
-    let working = SmtpSandbox::start(SmtpSandboxOptions {
-        keep_bytes: false,
-        ..Default::default()
-    })
-    .await
-    .unwrap();
-    let channel = Arc::new(
-        SmtpChannel::new([
-            ("main".to_owned(), options(&working, 8)),
-            ("silent".to_owned(), options(&silent, STALLED)),
-        ])
-        .unwrap(),
-    );
-    let mut alone = 0.0_f64;
-    for _ in 0..ROUNDS {
-        alone = alone.max(within(rate(&channel)).await);
-    }
-    let waiting: Vec<_> = (0..STALLED)
+/// So many letters to servers that say nothing; resolves when each has its connection.
+async fn stall(channel: &Arc<SmtpChannel>, gate: &Gate) -> Vec<JoinHandle<(SendOutcome, Duration)>> {
+    let waiting = (0..STALLED)
         .map(|n| {
             let channel = channel.clone();
             tokio::spawn(async move {
@@ -81,20 +59,51 @@ async fn five_hundred_silent_servers_cost_the_others_little_and_nobody_outlives_
         })
         .collect();
     within(gate.arrived(STALLED as u64)).await;
-    let mut beside = 0.0_f64;
-    for _ in 0..ROUNDS {
-        beside = beside.max(within(rate(&channel)).await);
-    }
-    let still = waiting.iter().filter(|one| !one.is_finished()).count();
-    eprintln!("{alone:.0} letters/s alone, {beside:.0} beside {still} silent servers");
-    for one in waiting {
-        let (outcome, took) = within(one).await.unwrap();
-        assert!(matches!(outcome, SendOutcome::Deferred { .. }), "{outcome:?}");
-        assert!(took < STAGE + SLACK, "{took:?}");
-    }
-    assert!(
-        still > 0,
-        "they were still there when the others had been measured"
+    waiting
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_silent_servers_cost_the_others_little_and_nobody_outlives_his_deadline() {
+    let silent = SmtpSandbox::start(SmtpSandboxOptions::default()).await.unwrap();
+    let working = SmtpSandbox::start(SmtpSandboxOptions {
+        keep_bytes: false,
+        ..Default::default()
+    })
+    .await
+    .unwrap();
+    let channel = Arc::new(
+        SmtpChannel::new([
+            ("main".to_owned(), options(&working, 8)),
+            ("silent".to_owned(), options(&silent, STALLED)),
+        ])
+        .unwrap(),
     );
-    assert!(beside > 0.9 * alone, "{beside:.0} of {alone:.0} letters/s");
+    let mut best = 0.0_f64;
+    for round in 1..=ROUNDS {
+        let gate = Gate::shut();
+        let held = gate.clone();
+        silent.behave(move |at: &Moment<'_>| match at.stage {
+            Stage::Connect => Action::hold(&held),
+            _ => Action::Go,
+        });
+        let alone = within(rate(&channel)).await;
+        let waiting = stall(&channel, &gate).await;
+        let beside = within(rate(&channel)).await;
+        let still = waiting.iter().filter(|one| !one.is_finished()).count();
+        eprintln!("{alone:.0} letters/s alone, {beside:.0} beside {still} silent servers");
+        if still == STALLED {
+            best = best.max(beside / alone);
+        }
+        // The last ones have their deadlines; the others need not be waited for.
+        if round < ROUNDS {
+            gate.kill();
+        }
+        for one in waiting {
+            let (outcome, took) = within(one).await.unwrap();
+            assert!(matches!(outcome, SendOutcome::Deferred { .. }), "{outcome:?}");
+            assert!(took < STAGE + SLACK, "{took:?}");
+        }
+        within(silent.disconnected()).await;
+    }
+    assert!(best > 0.9, "at best {best:.2} of the rate alone");
 }
