@@ -6,6 +6,7 @@ mod apply;
 mod backup;
 mod bench;
 mod brake;
+mod chaos;
 mod context;
 mod demo;
 mod doctor;
@@ -32,6 +33,7 @@ mod task;
 mod tasks;
 mod token;
 mod trace;
+mod uncertain;
 mod user;
 mod version;
 
@@ -107,8 +109,10 @@ enum Command {
     Backup(backup::BackupArgs),
     Restore(restore::RestoreArgs),
     Recover(recover::RecoverArgs),
+    Uncertain(uncertain::UncertainArgs),
     Doctor(doctor::DoctorArgs),
     Bench(bench::BenchArgs),
+    Chaos(chaos::ChaosArgs),
     Version(version::VersionArgs),
 }
 
@@ -182,8 +186,10 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) => restore::run(args, context).await,
         Command::Recover(args) => recover::run(args, context).await,
+        Command::Uncertain(args) => uncertain::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Bench(args) => bench::run(args, context).await,
+        Command::Chaos(args) => chaos::run(args, context).await,
         Command::Version(args) => version::run(args, context).await,
     }
 }

@@ -39,7 +39,7 @@ pub enum Verdict {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What: database, clock, rules, smtp, public url, spf, dkim, dmarc.
+    /// What: database, clock, rules, uncertain, smtp, public url, spf, dkim, dmarc.
     pub area: String,
     /// How it is.
     pub verdict: Verdict,
@@ -158,6 +158,7 @@ pub async fn examine(
         daemons(&found),
     ];
     findings.extend(unsent);
+    findings.extend(uncertain(&found));
     Ok(Diagnosis {
         leaves: settings.delivery.mode != Mode::Sandbox
             || found.running.any(Mode::Rehearsal)
@@ -165,6 +166,17 @@ pub async fn examine(
         why: case.why(&found, settings),
         findings,
     })
+}
+
+/// Messages of which nobody knows whether they arrived.
+fn uncertain(status: &Status) -> Option<Finding> {
+    let since = status.uncertain_since?;
+    let text = format!(
+        "nobody knows of {} messages whether they arrived, the oldest since {}: `kith uncertain list`",
+        status.uncertain,
+        local(since, status.zone).format("%Y-%m-%d %H:%M")
+    );
+    Some(Finding::new("uncertain", Verdict::Unknown, text))
 }
 
 fn database(server: &Server) -> Finding {
@@ -391,6 +403,8 @@ mod tests {
             },
             held: Vec::new(),
             today: Vec::new(),
+            uncertain: 0,
+            uncertain_since: None,
             last_sent_at: None,
             zone: chrono_tz::Asia::Shanghai,
         };

@@ -33,6 +33,7 @@ mod stop;
 pub mod sweep;
 pub mod tasks;
 pub mod texting;
+pub mod uncertain;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -13,6 +13,7 @@ use super::journal::Journal;
 use super::journal::trail::{self, Line, Mark};
 use crate::store::control::{self, Control};
 use crate::store::recover::{self as table, Crossing};
+use crate::store::uncertain;
 
 /// Crossings that are asked about at once.
 const CHUNK: usize = 5000;
@@ -188,7 +189,7 @@ pub async fn list(conn: &mut PgConnection, folder: &Path, limit: i64) -> Result<
             });
         }
     }
-    let uncertain = table::uncertain(conn, limit).await?;
+    let uncertain = uncertain::list(conn, limit).await?;
     Ok(Findings {
         brake: control.brake,
         forgotten: items,

@@ -14,6 +14,7 @@ use crate::domain::zone::{day_start, local, local_date};
 use crate::store::control;
 use crate::store::report::Count;
 use crate::store::status::{self, DaemonRow, QueueDepth};
+use crate::store::uncertain;
 
 /// How things stand.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,6 +40,10 @@ pub struct Status {
     pub held: Vec<Count>,
     /// Messages of today in the company's zone, by channel and outcome.
     pub today: Vec<Count>,
+    /// Messages of which nobody knows whether they arrived.
+    pub uncertain: i64,
+    /// When the oldest of them became so.
+    pub uncertain_since: Option<DateTime<Utc>>,
     /// When a message was accepted last.
     pub last_sent_at: Option<DateTime<Utc>>,
     /// Zone of the local times.
@@ -130,6 +135,7 @@ pub async fn status(conn: &mut PgConnection, settings: &Settings, now: DateTime<
     let daemons = status::daemons(conn).await?;
     let zone = settings.company.timezone;
     let today = day_start(local_date(now, zone), zone);
+    let unknown = uncertain::standing(conn, None).await?;
     Ok(Status {
         now,
         simulated: control.simulated_now.is_some(),
@@ -141,6 +147,8 @@ pub async fn status(conn: &mut PgConnection, settings: &Settings, now: DateTime<
         queue: status::queue(conn, now).await?,
         held: status::held(conn, now).await?,
         today: status::sent_since(conn, today).await?,
+        uncertain: unknown.n,
+        uncertain_since: unknown.oldest,
         last_sent_at: status::last_sent(conn).await?,
         zone,
     })
@@ -215,6 +223,14 @@ impl fmt::Display for Status {
         }
         for one in &self.today {
             writeln!(f, "today     {} {}", one.n, one.name)?;
+        }
+        if let Some(since) = self.uncertain_since {
+            writeln!(
+                f,
+                "uncertain {} messages of which nobody knows whether they arrived, the oldest since {}: `kith uncertain list`",
+                self.uncertain,
+                self.minute(since)
+            )?;
         }
         if let Some(at) = self.last_sent_at {
             writeln!(f, "last sent {}", self.minute(at))?;

@@ -5,7 +5,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::{Deps, Summary, ingest};
+use super::{Deps, Summary, ingest, uncertain};
 use crate::config::runtime::Kept;
 use crate::domain::cadence::Class;
 use crate::domain::gate_rules::Uncertain;
@@ -55,6 +55,7 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
             summary.done += outcome::retry_uncertain(&mut conn, class.number(), before, now).await?;
         }
     }
+    uncertain::watch(deps, &mut conn, now).await?;
     summary.done += body::forget(&mut conn, now, BATCH).await?;
     summary.done += audience_change::trim(&mut conn, CHANGES).await?;
     partition::ensure(&mut conn, now).await?;

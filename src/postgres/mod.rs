@@ -106,6 +106,15 @@ impl Embedded {
         drop(stopping);
         Ok(())
     }
+
+    /// Ends the server as a crash would, whoever uses it: no session is heard out and no checkpoint is written, so the next
+    /// start recovers from the log.
+    pub async fn crash(self) -> Result<(), PostgresError> {
+        let starting = self.layout.lock_start(LOCK_PATIENCE).await?;
+        self.server.crash().await?;
+        drop(starting);
+        Ok(())
+    }
 }
 
 async fn launch(

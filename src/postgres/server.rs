@@ -163,8 +163,17 @@ impl Server {
     }
 
     /// A fast shutdown: sessions are ended, a checkpoint is written. Never by force.
-    pub async fn stop(mut self) -> Result<(), PostgresError> {
-        match kill(self.pid, Signal::SIGINT) {
+    pub async fn stop(self) -> Result<(), PostgresError> {
+        self.end(Signal::SIGINT).await
+    }
+
+    /// An immediate shutdown: nothing is written.
+    pub async fn crash(self) -> Result<(), PostgresError> {
+        self.end(Signal::SIGQUIT).await
+    }
+
+    async fn end(mut self, signal: Signal) -> Result<(), PostgresError> {
+        match kill(self.pid, signal) {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(e) => tracing::warn!(pid = self.pid(), error = %e, "the server did not take the stop signal"),
         }

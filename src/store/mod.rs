@@ -10,6 +10,7 @@ pub mod audit;
 pub mod backup;
 pub mod bench;
 pub mod body;
+pub mod chaos;
 mod condition;
 pub mod contact;
 pub mod control;
@@ -50,6 +51,7 @@ pub mod task;
 pub mod today;
 pub mod token;
 pub mod touch;
+pub mod uncertain;
 pub mod user;
 
 use std::sync::atomic::{AtomicU64, Ordering};

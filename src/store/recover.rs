@@ -111,47 +111,6 @@ pub async fn standing(
     Ok(rows)
 }
 
-/// A message of which the database itself does not know whether it arrived.
-#[derive(Debug, Clone)]
-pub struct Uncertain {
-    /// The message.
-    pub message_id: Uuid,
-    /// When it crossed, or else when it was found to be unknown.
-    pub at: DateTime<Utc>,
-    /// The person, by external id.
-    pub contact: Option<String>,
-    /// The person's name.
-    pub name: String,
-    /// Cadence by name.
-    pub cadence: Option<String>,
-    /// Step by key.
-    pub step_key: Option<String>,
-    /// Channel by name.
-    pub channel: String,
-    /// What was seen.
-    pub reply: Option<String>,
-}
-
-/// The uncertain ones, latest first.
-pub async fn uncertain(conn: &mut PgConnection, limit: i64) -> Result<Vec<Uncertain>, StoreError> {
-    let rows = sqlx::query_as!(
-        Uncertain,
-        r#"
-        select m.id as message_id, coalesce(m.crossing_at, m.done_at) as "at!",
-               (select min(cr.external_id) from contact_ref cr where cr.contact_id = c.id) as contact, c.name,
-               m.cadence, m.step_key, m.channel, m.reply
-        from message m join contact c on c.id = m.contact_id
-        where m.outcome = 'uncertain'
-        order by m.done_at desc, m.id
-        limit $1
-        "#,
-        limit,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows)
-}
-
 /// Writes crossings down that the database had forgotten: the touch of their step ends as the host saw it, or uncertain, with
 /// the id of the message that may have arrived, so that later evidence still settles it, and the step is not made again.
 /// Only where the enrollment is known and the step not settled. Returns the messages.

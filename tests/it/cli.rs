@@ -41,6 +41,10 @@ const COMMANDS: &[&str] = &[
     "backup",
     "restore",
     "recover",
+    "uncertain",
+    "uncertain list",
+    "uncertain settle",
+    "chaos",
     "doctor",
     "version",
 ];

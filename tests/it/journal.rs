@@ -13,7 +13,7 @@ use kith::engine::journal::{Journal, trail};
 use kith::engine::outcomes::Ended;
 use kith::engine::{Deps, recover, sweep};
 use kith::store::outcome::MessageRow;
-use kith::store::{control, outcome};
+use kith::store::{control, outcome, partition};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -245,6 +245,48 @@ async fn outcomes_without_a_database_are_written_at_the_next_start() {
     .await;
     let settled = "select count(*) from message m join touch t on t.id = m.touch_id where m.outcome = 'accepted' and t.state = 'sent'";
     assert_eq!(scene.town.count(settled).await, 20);
+}
+
+/// The host is dead for a day with its journal; the others go on, and what it knew settles what they did not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_journal_of_a_dead_host_settles_its_unknowns_a_day_later() {
+    let scene = Scene::with(20).await;
+    let mut conn = scene.town.db.pool.acquire().await.unwrap();
+    partition::ensure(&mut conn, tuesday()).await.unwrap();
+    let mut dispatcher = Dispatcher::new(scene.deps.clone());
+    let gate = scene.postbox.hold_crossed();
+    within(dispatcher.run_once(scene.town.now())).await.unwrap();
+    within(gate.arrived(20)).await;
+    scene.deps.pool.close().await;
+    gate.open();
+    within(dispatcher.drain()).await;
+    bury(&scene.town.db.pool, &scene.deps).await;
+    // Another host, with a journal of its own.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = scene
+        .town
+        .daemon_of(scene.postbox.channel(), Some(elsewhere.path()))
+        .await;
+    within(sweep::inherit(&other, scene.town.now())).await.unwrap();
+    for _ in 0..24 {
+        scene.town.clock.advance(TimeDelta::hours(1)).unwrap();
+        within(sweep::run_once(&other, scene.town.now())).await.unwrap();
+    }
+    let unknown = kith::store::uncertain::standing(&mut conn, None).await.unwrap();
+    assert_eq!(unknown.n, 20, "nobody knows, all day");
+    drop((dispatcher, scene.deps));
+    let back = scene
+        .town
+        .daemon_of(scene.postbox.channel(), Some(&scene.room.path().join("journal")))
+        .await;
+    until("the journal is replayed", async || {
+        let replayed = back.journal.replay(&back.pool, &back.clock).await.unwrap();
+        (replayed == 20).then_some(())
+    })
+    .await;
+    let settled = "select count(*) from message m join touch t on t.id = m.touch_id where m.outcome = 'accepted' and t.state = 'sent'";
+    assert_eq!(scene.town.count(settled).await, 20);
+    assert_eq!(scene.postbox.len(), 20, "and nobody got a second one");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,10 +107,16 @@ impl Workshop {
 
     /// Starts a daemon whose mails have this envelope sender.
     pub fn run(&self, room: &str, mail_from: &str) -> Daemon {
+        self.run_with(room, mail_from, &[])
+    }
+
+    /// The same, with something in its environment.
+    pub fn run_with(&self, room: &str, mail_from: &str, env: &[(&str, &str)]) -> Daemon {
         let mut command = self.command(room);
         command
             .args(["run", "--no-web"])
-            .env("KITH_SENDERS__MAIL__FROM_EMAIL", mail_from);
+            .env("KITH_SENDERS__MAIL__FROM_EMAIL", mail_from)
+            .envs(env.iter().copied());
         self.start(room, command)
     }
 

@@ -7,6 +7,8 @@ mod delivery;
 mod refusals;
 mod secure;
 mod signing;
+mod silence;
+mod stalled;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kith::channel::smtp::SmtpOptions;
 use kith::channel::{RefusalClass, SendOutcome};
 use kith::sandbox::gate::Gate;
 use kith::sandbox::smtp::{Action, Moment, SmtpSandboxOptions, Stage};
@@ -193,6 +194,35 @@ async fn a_server_that_falls_silent_costs_its_deadline() {
             gate.kill();
             rig.server.behave(|_: &Moment<'_>| Action::Go);
             assert!(is_accepted(&rig.send("next").await));
+        }
+    }
+}
+
+/// A server takes half of the deadline to answer the dot, and another one longer than all of it. Scaled by 1 to 200, so
+/// that 600 s are 3 s and an answer after 300 s comes after 1.5 s, as its last byte does.
+#[tokio::test]
+async fn an_answer_300_s_after_the_dot_is_heard_and_one_after_600_s_is_not() {
+    const SCALE: u32 = 200;
+    let real = SmtpOptions::new("127.0.0.1", 25).deadlines.dot;
+    assert_eq!(real, Duration::from_mins(10));
+    let bytes = "250 2.0.0 taken\r\n".len() as u32;
+    for (seconds, heard) in [(300, true), (900, false)] {
+        let rig = Rig::with(SmtpSandboxOptions::default(), |options| {
+            options.deadlines.dot = real / SCALE;
+        })
+        .await;
+        let pause = Duration::from_secs(seconds) / SCALE / bytes;
+        rig.server.behave(move |at: &Moment<'_>| match at.stage {
+            Stage::Dot => Action::Drip(pause),
+            _ => Action::Go,
+        });
+        let began = std::time::Instant::now();
+        let outcome = rig.send("one").await;
+        if heard {
+            assert!(is_accepted(&outcome), "{outcome:?}");
+            assert!(began.elapsed() >= pause * (bytes - 1), "it was waited for");
+        } else {
+            assert!(is_uncertain(&outcome), "{outcome:?}");
         }
     }
 }
