@@ -92,10 +92,6 @@ create table account (
 );
 create index account_name on account (lower(name) text_pattern_ops) where kind = 'organisation';
 create index account_standing on account (standing) where standing <> 'suspect';
-create index account_since on account (standing_since) where standing_since is not null;
-create index account_lost on account (lost_at) where lost_at is not null;
-create index account_won_back on account (won_back_at) where won_back_at is not null;
-create index account_purchase on account (last_purchase_at) where last_purchase_at is not null;
 
 create table contact (
     id                uuid primary key,
@@ -134,9 +130,6 @@ create index contact_phone on contact (phone text_pattern_ops) where phone is no
 create index contact_name on contact (lower(name) text_pattern_ops);
 create index contact_surname on contact (lower(split_part(name, ' ', -1)) text_pattern_ops) where name like '% %';
 create index contact_birthday on contact (next_birthday_on) where next_birthday_on is not null;
--- One for each fact that time alone makes true or false: an audience looks for what crossed the edge since it looked last.
-create index contact_human on contact (last_human_at) where last_human_at is not null;
-create index contact_leave on contact (leave_until) where leave_until is not null;
 
 create table contact_ref (
     source_id   smallint not null,
@@ -204,11 +197,6 @@ create table lead (
 create index lead_account on lead (account_id);
 create index lead_regrade on lead (regrade_at) where regrade_at is not null;
 create index lead_grade on lead (grade) where closed_at is null;
-create index lead_grade_since on lead (grade_since) where grade_since is not null;
-create index lead_expected on lead (expected_on) where expected_on is not null;
-create index lead_close on lead (expected_close) where expected_close is not null;
-create index lead_opened on lead (opened_at) where opened_at is not null;
-create index lead_closed on lead (closed_at) where closed_at is not null;
 
 create table lead_contact (
     lead_id    uuid not null,
@@ -323,7 +311,6 @@ create unique index enrollment_live on enrollment (contact_id, cadence, coalesce
     where state in ('active', 'control');
 create index enrollment_due on enrollment (next_at) where state in ('active', 'control');
 create index enrollment_lead on enrollment (lead_id) where lead_id is not null;
-create index enrollment_ended on enrollment (cadence, ended_at) where ended_at is not null;
 
 create table touch (
     id            uuid primary key,
@@ -384,18 +371,6 @@ create table pace (
     ring timestamptz[] not null default '{}',
     primary key (kind, key)
 ) with (fillfactor = 45);
-
--- How fast: grants per sender, provider and recipient domain, shared by all daemons.
-create table pace_grant (
-    kind    text not null check (kind in ('sender', 'provider', 'domain')),
-    key     text not null,
-    version bigint not null,                      -- raised by every take; whoever read an older one has taken nothing
-    level   timestamptz,                          -- moved on by every grant
-    line    timestamptz[] not null,               -- the end of the line of each class
-    day     date,
-    used    integer not null,                     -- grants of that day
-    primary key (kind, key)
-) with (fillfactor = 50);
 
 create table message (
     id                  uuid not null,
@@ -470,7 +445,6 @@ create table event_rest partition of event default;
 create index event_contact on event (contact_id, occurred_at);
 create index event_message on event (message_id) where message_id is not null;
 create index event_lead on event (lead_id) where lead_id is not null;
-create index event_occurred on event (occurred_at) where human and contact_id is not null;
 
 -- Idempotency ledger of what came in.
 create table event_key (
@@ -492,19 +466,11 @@ create table event_parked (
 );
 create index event_parked_message on event_parked (message_id);
 
--- What an audience has to look at again, and how far each has looked: all transactions below the horizon had ended.
+-- What an audience has to look at again.
 create table fact_change (
     seq        bigint generated always as identity primary key,
     xid        xid8 not null default pg_current_xact_id(),
     contact_id uuid not null
-);
-create index fact_change_xid on fact_change (xid);
-create table audience_pass (
-    cadence            text primary key,
-    cadence_version_id uuid not null,
-    at                 timestamptz not null,
-    horizon            xid8 not null,
-    zone               text not null
 );
 
 create table link (

@@ -210,7 +210,7 @@ impl Between {
             (Some(age), _, _, false) | (_, Some(age), _, true) => range(age.length(), true),
             // A moment that lay ahead has come.
             (_, Some(_), _, false) => range(TimeDelta::zero(), true),
-            (_, _, Some(n), false) => range(-days(n.into()), true),
+            (_, _, Some(n), false) => range(-days(n), true),
             (_, _, Some(_), true) => range(TimeDelta::zero(), false),
             _ => {}
         }
