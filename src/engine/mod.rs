@@ -21,6 +21,7 @@ pub mod outcomes;
 pub mod person;
 pub mod plan;
 pub mod recover;
+pub mod registered;
 pub mod regrade;
 pub mod report;
 pub mod retier;

@@ -17,6 +17,7 @@ pub mod message;
 pub mod mime;
 pub mod plaintext;
 pub mod preview;
+pub mod registered;
 pub mod registry;
 mod scan;
 mod scope;

@@ -7,4 +7,5 @@ pub mod checker;
 pub mod gate;
 pub mod link;
 pub mod sms;
+mod sms_providers;
 pub mod smtp;

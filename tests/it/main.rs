@@ -29,6 +29,7 @@ mod retries;
 mod rig;
 mod schema;
 mod sms;
+mod sms_providers;
 mod smtp;
 mod store;
 mod templates;
