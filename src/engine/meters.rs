@@ -41,6 +41,11 @@ pub fn begin() {
     );
     counter!("kith_uncertain_total").increment(0);
 
+    describe_counter!(
+        "kith_sender_problems_total",
+        "Answers of an SMS provider that does not serve the sender: no money, wrong key, no right"
+    );
+
     describe_gauge!("kith_queue_touches", "Touches in the queue");
     describe_gauge!(
         "kith_queue_oldest_due_seconds",

@@ -131,6 +131,7 @@ impl SmsChannel {
                 sender: sender.clone(),
                 why,
             })?;
+            metrics::counter!("kith_sender_problems_total", "sender" => sender.clone()).increment(0);
             accounts.insert(sender, account);
         }
         Ok(Self { accounts, now })
