@@ -64,7 +64,7 @@ pub fn canonical_query(params: Pairs<'_>) -> String {
     encoded.join("&")
 }
 
-fn sorted<'a>(pairs: Pairs<'a>) -> Vec<(&'a str, &'a str)> {
+fn sorted(pairs: Pairs<'_>) -> Vec<(&str, &str)> {
     let mut pairs = pairs.to_vec();
     pairs.sort_unstable();
     pairs
@@ -73,10 +73,10 @@ fn sorted<'a>(pairs: Pairs<'a>) -> Vec<(&'a str, &'a str)> {
 /// Header lines and the list of their names; the names are given in small letters.
 fn canonical_headers(headers: Pairs<'_>) -> (String, String) {
     let headers = sorted(headers);
-    let lines = headers
-        .iter()
-        .map(|(name, value)| format!("{name}:{}\n", value.trim()))
-        .collect();
+    let mut lines = String::new();
+    for (name, value) in &headers {
+        let _ = writeln!(lines, "{name}:{}", value.trim());
+    }
     let names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
     (lines, names.join(";"))
 }
@@ -198,12 +198,12 @@ pub enum VonageHash {
 /// Vonage's signature over the parameters of a request or of a report, `sig` itself left out. In hexadecimal digits.
 #[must_use]
 pub fn vonage(secret: &str, hash: VonageHash, params: Pairs<'_>) -> String {
-    let clean = |value: &str| value.replace(['&', '='], "_");
-    let text: String = sorted(params)
-        .iter()
-        .filter(|(name, _)| *name != "sig")
-        .map(|(name, value)| format!("&{name}={}", clean(value)))
-        .collect();
+    let mut text = String::new();
+    for (name, value) in sorted(params) {
+        if name != "sig" {
+            let _ = write!(text, "&{name}={}", value.replace(['&', '='], "_"));
+        }
+    }
     let algorithm = match hash {
         VonageHash::Sha256 => hmac::HMAC_SHA256,
         VonageHash::Sha512 => hmac::HMAC_SHA512,

@@ -17,7 +17,8 @@ enum Push {
 struct Report {
     nationcode: String,
     mobile: String,
-    report_status: String,
+    #[serde(rename = "report_status")]
+    status: String,
     #[serde(default)]
     errmsg: String,
     #[serde(default)]
@@ -29,7 +30,8 @@ struct Report {
 struct Text {
     nationcode: String,
     mobile: String,
-    text: String,
+    #[serde(rename = "text")]
+    words: String,
     time: i64,
 }
 
@@ -46,7 +48,7 @@ pub fn notices(body: &[u8]) -> Result<Vec<Notice>, Unreadable> {
                 Notice::Text(IncomingText {
                     id: format!("{}:{}", text.time, from.as_str()),
                     from,
-                    text: text.text,
+                    text: text.words,
                 })
             })
             .into_iter()
@@ -55,7 +57,7 @@ pub fn notices(body: &[u8]) -> Result<Vec<Notice>, Unreadable> {
 }
 
 fn receipt(report: Report) -> Notice {
-    let fate = match report.report_status.as_str() {
+    let fate = match report.status.as_str() {
         "SUCCESS" => ReceiptFate::Delivered,
         _ => ReceiptFate::Bounced(class_of(&format!("{} {}", report.errmsg, report.description))),
     };

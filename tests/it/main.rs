@@ -30,6 +30,7 @@ mod restore;
 mod retries;
 mod rig;
 mod schema;
+mod shards;
 mod sms;
 mod sms_providers;
 mod smtp;

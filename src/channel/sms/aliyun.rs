@@ -188,8 +188,11 @@ fn meaning(code: &str, message: &str, status: u16) -> Meaning {
             })
         }
         "Throttling" | "Throttling.User" | "Throttling.Api" => Meaning::TooFast(TimeDelta::minutes(1)),
-        "isv.DAY_LIMIT_CONTROL" | "isv.MONTH_LIMIT_CONTROL" | "isv.SMS_OVER_LIMIT" => Meaning::SenderProblem,
-        "isv.AMOUNT_NOT_ENOUGH"
+        // The account's own limits, its money, its rights, its key or its clock.
+        "isv.DAY_LIMIT_CONTROL"
+        | "isv.MONTH_LIMIT_CONTROL"
+        | "isv.SMS_OVER_LIMIT"
+        | "isv.AMOUNT_NOT_ENOUGH"
         | "isv.OUT_OF_SERVICE"
         | "isv.PRODUCT_UN_SUBSCRIPT"
         | "isv.PRODUCT_UNSUBSCRIBE"

@@ -63,10 +63,9 @@ impl Meaning {
         match status {
             401 | 403 => Self::SenderProblem,
             429 => Self::TooFast(TimeDelta::minutes(1)),
-            404 | 405 | 407 | 408 | 425 => Self::NotNow,
-            400..500 => Self::Refused(RefusalClass::Other),
             // A redirection is not followed, so nothing was sent.
-            300..400 => Self::NotNow,
+            300..400 | 404 | 405 | 407 | 408 | 425 => Self::NotNow,
+            400..500 => Self::Refused(RefusalClass::Other),
             _ => Self::Unknown,
         }
     }
