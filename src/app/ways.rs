@@ -8,7 +8,8 @@ use sqlx::PgPool;
 use super::inbox::Inbox;
 use crate::channel::Channel;
 use crate::channel::sms::{
-    GenericSmsOptions, SmsChannel, SmsDeadlines, SmsOptions, TwilioOptions, TwilioSender,
+    AliyunOptions, GenericSmsOptions, SmsChannel, SmsDeadlines, SmsOptions, TencentOptions, TwilioOptions,
+    TwilioSender, VonageLogin, VonageOptions,
 };
 use crate::channel::smtp::dkim::DkimKey;
 use crate::channel::smtp::{Deadlines, SmtpChannel, SmtpOptions, TlsMode};
@@ -16,6 +17,7 @@ use crate::channel::task::TaskChannel;
 use crate::clock::Clock;
 use crate::config::runtime::Listen;
 use crate::config::sender::{EmailSender, HttpGateway, SmtpDeadlines, Twilio};
+use crate::config::sms::{AliyunSigning, Vonage};
 use crate::config::{Settings, SmsProvider, Tls, Transport};
 use crate::domain::cadence::ChannelKind;
 use crate::domain::span::Span;
@@ -168,6 +170,22 @@ fn sms_options(provider: &SmsProvider, listen: &Listen, sandbox: Option<&Sandbox
     }
     match provider {
         SmsProvider::Twilio(twilio) => Ok(SmsOptions::Twilio(twilio_options(twilio, listen)?)),
+        SmsProvider::Aliyun(aliyun) => Ok(SmsOptions::Aliyun(AliyunOptions {
+            base_url: aliyun.api_url.clone(),
+            access_key_id: aliyun.access_key_id.clone(),
+            access_key_secret: aliyun.access_key_secret.fetch()?,
+            sign_name: aliyun.sign_name.clone(),
+            rpc: aliyun.signing == AliyunSigning::Rpc,
+        })),
+        SmsProvider::Tencent(tencent) => Ok(SmsOptions::Tencent(TencentOptions {
+            base_url: tencent.api_url.clone(),
+            secret_id: tencent.secret_id.clone(),
+            secret_key: tencent.secret_key.fetch()?,
+            app_id: tencent.app_id.clone(),
+            sign_name: tencent.sign_name.clone(),
+            region: tencent.region.clone(),
+        })),
+        SmsProvider::Vonage(vonage) => Ok(SmsOptions::Vonage(vonage_options(vonage, listen)?)),
         SmsProvider::Generic(gateway) => Ok(SmsOptions::Generic(generic_options(gateway)?)),
     }
 }
@@ -186,6 +204,30 @@ fn twilio_options(twilio: &Twilio, listen: &Listen) -> Result<TwilioOptions> {
         status_callback: listen
             .is_reachable()
             .then(|| format!("{}/sms/twilio/status", listen.public_url.trim_end_matches('/'))),
+    })
+}
+
+fn vonage_options(vonage: &Vonage, listen: &Listen) -> Result<VonageOptions> {
+    use secrecy::ExposeSecret as _;
+    let login = match (&vonage.signature_secret, &vonage.api_secret) {
+        (Some(secret), _) => VonageLogin::Signature(secret.fetch()?, vonage.signature_hash),
+        (None, Some(secret)) => VonageLogin::Secret(secret.fetch()?),
+        (None, None) => bail!("Vonage needs `api_secret` or `signature_secret`"),
+    };
+    // Where nobody can call, no report is asked for; an unsigned report without a token would be refused.
+    let callback = match (&vonage.receipt_token, &vonage.signature_secret) {
+        _ if !listen.is_reachable() => None,
+        (Some(token), _) => Some(token.fetch()?.expose_secret().to_owned()),
+        (None, Some(_)) => Some("signed".to_owned()),
+        (None, None) => None,
+    };
+    let base = listen.public_url.trim_end_matches('/');
+    Ok(VonageOptions {
+        base_url: vonage.api_url.clone(),
+        api_key: vonage.api_key.clone(),
+        login,
+        from: vonage.from.clone(),
+        callback: callback.map(|token| format!("{base}/sms/vonage/{token}").into()),
     })
 }
 

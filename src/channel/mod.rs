@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use crate::domain::gate::Clearance;
+use crate::domain::registered::RegisteredText;
 
 pub mod task;
 
@@ -48,6 +49,8 @@ pub struct BuiltSms {
     pub text: String,
     /// kith's own message id; the idempotency key where a provider takes one.
     pub message_id: String,
+    /// What the provider registered for this message, where it sends nothing else; the text is then for the record.
+    pub registered: Option<RegisteredText>,
 }
 
 /// The answer of the crossing: may this attempt pass the point of no return?

@@ -1,6 +1,6 @@
 //! The command line: one file per subcommand, its options and its run.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong use or refused input. Results go to stdout, everything else to stderr.
+//! Exit codes: 0 done, 1 failed, 2 wrong use or refused input, 3 the schema is newer than this program. Results go to stdout, everything else to stderr.
 
 mod apply;
 mod backup;
@@ -8,6 +8,7 @@ mod bench;
 mod brake;
 mod chaos;
 mod context;
+mod daemons;
 mod demo;
 mod doctor;
 mod explain;
@@ -45,10 +46,13 @@ use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ConfigError;
+use crate::store::StoreError;
 pub use context::{Context, Opened, Refused};
 
 /// Exit code for wrong use and refused input; clap uses the same.
 const WRONG_USE: u8 = 2;
+/// Exit code where the database was migrated by a newer kith: starting this one again is no use.
+const OUTDATED: u8 = 3;
 
 /// Keeps a company's people close: cadences by email, SMS and task beside Postgres, and lead grades that explain themselves.
 #[derive(Debug, Parser)]
@@ -65,7 +69,7 @@ Examples:
   kith explain ann@example.com            one person's story
 
 DATABASE_URL, or database.url in kith.toml, chooses the database; absent, kith starts a Postgres of its own.
-Exit codes: 0 done, 1 failed, 2 wrong use or refused input."
+Exit codes: 0 done, 1 failed, 2 wrong use or refused input, 3 the schema is newer than this program."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -100,6 +104,7 @@ enum Command {
     Tasks(tasks::TasksArgs),
     Task(task::TaskArgs),
     Status(status::StatusArgs),
+    Daemons(daemons::DaemonsArgs),
     Brake(brake::BrakeArgs),
     Senders(senders::SendersArgs),
     Report(report::ReportArgs),
@@ -128,7 +133,14 @@ pub fn main() -> ExitCode {
             let refused = error
                 .chain()
                 .any(|cause| cause.is::<Refused>() || cause.is::<ConfigError>());
-            ExitCode::from(if refused { WRONG_USE } else { 1 })
+            let outdated = error
+                .chain()
+                .any(|cause| matches!(cause.downcast_ref(), Some(StoreError::SchemaTooNew { .. })));
+            ExitCode::from(match (refused, outdated) {
+                (true, _) => WRONG_USE,
+                (false, true) => OUTDATED,
+                (false, false) => 1,
+            })
         }
     }
 }
@@ -177,6 +189,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Tasks(args) => tasks::run(args, context).await,
         Command::Task(args) => task::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
+        Command::Daemons(args) => daemons::run(args, context).await,
         Command::Brake(args) => brake::run(args, context).await,
         Command::Senders(args) => senders::run(args, context).await,
         Command::Report(args) => report::run(args, context).await,

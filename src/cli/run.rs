@@ -13,7 +13,7 @@ use super::Context;
 use crate::app::{self, Options};
 use crate::clock::Clock;
 use crate::config::{Mode, Settings};
-use crate::daemon::identity;
+use crate::daemon::{Role, identity};
 use crate::domain::id::IdSource;
 use crate::{daemon, web};
 
@@ -25,15 +25,20 @@ SIGTERM or Ctrl-C drains: nothing more is claimed, what has begun is finished, t
 Examples:
   kith run
   DATABASE_URL=postgres://kith@db/kith KITH_DELIVERY__MODE=live kith run
-  kith run --no-web")]
+  kith run --role worker
+  kith run --role web")]
 pub struct RunArgs {
-    /// Only send; serve no pages, links or hooks
-    #[arg(long)]
+    /// What it does
+    #[arg(long, value_enum, default_value_t)]
+    role: Role,
+    /// The same as --role worker
+    #[arg(long, conflicts_with = "role")]
     no_web: bool,
 }
 
 /// Runs until a signal.
 pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
+    let role = if args.no_web { Role::Worker } else { args.role };
     let counts = super::trace::metrics()?;
     let opened = context.open().await?;
     let journal = context.journal()?;
@@ -51,14 +56,14 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
             clock,
             ids: IdSource::Random,
             journal: Some(journal),
-            roles: vec![if args.no_web { "worker" } else { "all" }.to_owned()],
+            roles: vec![role.as_str().to_owned()],
         },
     )
     .await?;
     let stop = CancellationToken::new();
     tokio::spawn(until_signal(stop.clone()));
     let mut servers = Vec::new();
-    if !args.no_web {
+    if role.serves() {
         let listen = &opened.settings.listen;
         let pages = web::WebState::new(app.deps.clone(), Some(counts));
         let public = TcpListener::bind(listen.public)
@@ -85,12 +90,13 @@ pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
             warn!("{what}");
         }
     }
-    info!(mode = mode.as_str(), "running");
-    daemon::run(app.deps, stop).await?;
+    info!(mode = mode.as_str(), role = role.as_str(), "running");
+    let ended = daemon::run(app.deps, role, stop).await;
     for server in servers {
         server.await??;
     }
     opened.close().await?;
+    ended?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,6 +12,7 @@ pub mod secret;
 pub mod sender;
 pub mod settings;
 pub mod shipped;
+pub mod sms;
 pub mod source;
 
 pub use company::Company;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pace::SenderPace;
 use super::secret::SecretRef;
+use super::sms::{Aliyun, SmsLimits, Tencent, Vonage};
 use crate::domain::cadence::ChannelKind;
 use crate::domain::span::Span;
 
@@ -21,6 +22,8 @@ pub struct Sender {
     pub pace: SenderPace,
     /// The sender of the same channel whose account carries its messages while this one is left alone.
     pub fallback: Option<String>,
+    /// What the gate heeds for this sender alone; none for mail.
+    pub limits: SmsLimits,
 }
 
 /// What a sender carries, and how.
@@ -170,8 +173,46 @@ impl Tls {
 pub enum SmsProvider {
     /// Twilio's API.
     Twilio(Twilio),
+    /// Aliyun's SMS service.
+    Aliyun(Aliyun),
+    /// Tencent Cloud's SMS service.
+    Tencent(Tencent),
+    /// Vonage's SMS API.
+    Vonage(Vonage),
     /// Any HTTP gateway.
     Generic(HttpGateway),
+}
+
+impl SmsProvider {
+    /// Names under which an `sms.toml` may say what a mainland provider registered.
+    pub const REGISTERING: [&str; 2] = ["aliyun", "tencent"];
+
+    /// The key of its table.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Twilio(_) => "twilio",
+            Self::Aliyun(_) => "aliyun",
+            Self::Tencent(_) => "tencent",
+            Self::Vonage(_) => "vonage",
+            Self::Generic(_) => "generic",
+        }
+    }
+
+    /// Base of its API; a gateway's address is a template.
+    pub fn api_url(&self) -> Option<&str> {
+        match self {
+            Self::Twilio(twilio) => Some(&twilio.api_url),
+            Self::Aliyun(aliyun) => Some(&aliyun.api_url),
+            Self::Tencent(tencent) => Some(&tencent.api_url),
+            Self::Vonage(vonage) => Some(&vonage.api_url),
+            Self::Generic(_) => None,
+        }
+    }
+
+    /// Whether it sends registered texts only, by their id.
+    pub fn registers(&self) -> bool {
+        Self::REGISTERING.contains(&self.name())
+    }
 }
 
 /// An account at Twilio.
@@ -270,37 +311,62 @@ struct SenderForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     twilio: Option<Twilio>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    aliyun: Option<Aliyun>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tencent: Option<Tencent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vonage: Option<Vonage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     generic: Option<HttpGateway>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pace: Option<SenderPace>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fallback: Option<String>,
+    limits: Option<SmsLimits>,
+}
+
+impl SenderForm {
+    /// The tables of SMS providers that are there.
+    fn providers(&mut self) -> Vec<SmsProvider> {
+        let found = [
+            self.twilio.take().map(SmsProvider::Twilio),
+            self.aliyun.take().map(SmsProvider::Aliyun),
+            self.tencent.take().map(SmsProvider::Tencent),
+            self.vonage.take().map(SmsProvider::Vonage),
+            self.generic.take().map(SmsProvider::Generic),
+        ];
+        found.into_iter().flatten().collect()
+    }
 }
 
 impl TryFrom<SenderForm> for Sender {
     type Error = String;
 
-    fn try_from(form: SenderForm) -> Result<Self, String> {
+    fn try_from(mut form: SenderForm) -> Result<Self, String> {
+        let mut providers = form.providers();
         let name = form.name;
         let mail_keys = form.from_name.is_some()
             || form.from_email.is_some()
             || form.reply_to.is_some()
             || form.return_path.is_some()
             || !form.dkim.is_empty();
-        let transport = match (form.channel, form.smtp, form.twilio, form.generic) {
-            (ChannelKind::Email, Some(smtp), None, None) => Transport::Email(EmailSender {
-                from_name: form.from_name.unwrap_or_default(),
-                from_email: form
-                    .from_email
-                    .ok_or_else(|| format!("mail sender `{name}` needs `from_email`"))?,
-                reply_to: form.reply_to.filter(|address| !address.is_empty()),
-                return_path: form.return_path.filter(|domain| !domain.is_empty()),
-                dkim: form.dkim,
-                smtp,
-            }),
+        let mut limits = form.limits.unwrap_or_default();
+        let transport = match (form.channel, form.smtp, providers.pop()) {
+            (ChannelKind::Email, Some(smtp), None) if limits == SmsLimits::default() => {
+                Transport::Email(EmailSender {
+                    from_name: form.from_name.unwrap_or_default(),
+                    from_email: form
+                        .from_email
+                        .ok_or_else(|| format!("mail sender `{name}` needs `from_email`"))?,
+                    reply_to: form.reply_to.filter(|address| !address.is_empty()),
+                    return_path: form.return_path.filter(|domain| !domain.is_empty()),
+                    dkim: form.dkim,
+                    smtp,
+                })
+            }
             (ChannelKind::Email, ..) => {
                 return Err(format!(
-                    "mail sender `{name}` needs a table `smtp` and no other transport"
+                    "mail sender `{name}` needs a table `smtp`, no other transport and no `limits`"
                 ));
             }
             (ChannelKind::Sms, ..) if mail_keys => {
@@ -308,11 +374,22 @@ impl TryFrom<SenderForm> for Sender {
                     "text sender `{name}` takes no from_name, from_email, reply_to, return_path or dkim"
                 ));
             }
-            (ChannelKind::Sms, None, Some(twilio), None) => Transport::Sms(SmsProvider::Twilio(twilio)),
-            (ChannelKind::Sms, None, None, Some(generic)) => Transport::Sms(SmsProvider::Generic(generic)),
+            (ChannelKind::Sms, None, Some(provider)) if providers.is_empty() => {
+                if let SmsProvider::Vonage(vonage) = &provider
+                    && vonage.api_secret.is_some() == vonage.signature_secret.is_some()
+                {
+                    return Err(format!(
+                        "text sender `{name}` needs either `api_secret` or `signature_secret`"
+                    ));
+                }
+                if provider.registers() {
+                    limits = limits.mainland();
+                }
+                Transport::Sms(provider)
+            }
             (ChannelKind::Sms, ..) => {
                 return Err(format!(
-                    "text sender `{name}` needs one table, `twilio` or `generic`"
+                    "text sender `{name}` needs one table, `twilio`, `aliyun`, `tencent`, `vonage` or `generic`"
                 ));
             }
             (ChannelKind::Task, ..) => return Err(format!("sender `{name}`: a task needs no sender")),
@@ -322,6 +399,7 @@ impl TryFrom<SenderForm> for Sender {
             transport,
             pace: form.pace.unwrap_or_default(),
             fallback: form.fallback,
+            limits,
         })
     }
 }
@@ -339,9 +417,13 @@ impl From<Sender> for SenderForm {
             dkim: Vec::new(),
             smtp: None,
             twilio: None,
+            aliyun: None,
+            tencent: None,
+            vonage: None,
             generic: None,
             pace: (sender.pace != SenderPace::default()).then_some(sender.pace),
             fallback: sender.fallback,
+            limits: (sender.limits != SmsLimits::default()).then_some(sender.limits),
         };
         match sender.transport {
             Transport::Email(email) => Self {
@@ -355,6 +437,18 @@ impl From<Sender> for SenderForm {
             },
             Transport::Sms(SmsProvider::Twilio(twilio)) => Self {
                 twilio: Some(twilio),
+                ..blank
+            },
+            Transport::Sms(SmsProvider::Aliyun(aliyun)) => Self {
+                aliyun: Some(aliyun),
+                ..blank
+            },
+            Transport::Sms(SmsProvider::Tencent(tencent)) => Self {
+                tencent: Some(tencent),
+                ..blank
+            },
+            Transport::Sms(SmsProvider::Vonage(vonage)) => Self {
+                vonage: Some(vonage),
                 ..blank
             },
             Transport::Sms(SmsProvider::Generic(generic)) => Self {
@@ -384,9 +478,14 @@ mod tests {
         assert_eq!(read(&toml::to_string(&sender).unwrap()).unwrap(), sender);
         let text = "name = \"t\"\nchannel = \"sms\"\n\
                     twilio = { account_sid = \"AC1\", auth_token = { env = \"T\" }, from = \"+15550100\" }";
-        let sender = read(text).unwrap();
-        assert_eq!(sender.channel(), ChannelKind::Sms);
-        assert_eq!(read(&toml::to_string(&sender).unwrap()).unwrap(), sender);
+        let mainland = "name = \"t\"\nchannel = \"sms\"\nlimits = { per_number = [{ n = 2, per = \"1d\" }] }\n\
+                        aliyun = { access_key_id = \"L\", access_key_secret = { env = \"T\" }, sign_name = \"x\" }";
+        for text in [text, mainland] {
+            let sender = read(text).unwrap();
+            assert_eq!(sender.channel(), ChannelKind::Sms);
+            assert_eq!(read(&toml::to_string(&sender).unwrap()).unwrap(), sender);
+        }
+        assert_eq!(read(mainland).unwrap().limits.windows.len(), 2);
     }
 
     #[test]
@@ -409,6 +508,15 @@ mod tests {
                 "takes no from_name",
             ),
             ("name = \"m\"\nchannel = \"task\"", "needs no sender"),
+            (
+                "name = \"m\"\nchannel = \"sms\"\nvonage = { api_key = \"k\", from = \"x\" }",
+                "either `api_secret` or",
+            ),
+            (
+                "name = \"m\"\nchannel = \"email\"\nfrom_email = \"a@b.example\"\nsmtp = { host = \"h\" }\n\
+                 limits = { per_number = [{ n = 1, per = \"1d\" }] }",
+                "no `limits`",
+            ),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(reason), "{error}");

@@ -8,7 +8,7 @@ use super::digest::Digest;
 use super::pace::Pace;
 use super::problem::Problem;
 use super::runtime::{Database, Events, Import, Keep, Lease, Listen, Log};
-use super::sender::Sender;
+use super::sender::{Sender, SmsProvider};
 use super::source::Source;
 use crate::domain::cadence::ChannelKind;
 use crate::domain::email::EmailAddress;
@@ -183,6 +183,24 @@ impl Settings {
                     "one number of at least 1 for each day".into(),
                 );
             }
+            if let Some(address) = sender.sms().and_then(SmsProvider::api_url)
+                && !is_web_address(address)
+            {
+                let provider = sender.sms().map_or("", SmsProvider::name);
+                refuse(
+                    &[provider, "api_url"],
+                    format!("{address:?} is not an http(s) address"),
+                );
+            }
+            if let Some(cap) = sender
+                .limits
+                .per_number
+                .iter()
+                .find(|cap| !(1..=RING).contains(&cap.n))
+            {
+                let reason = format!("a cap is 1 to {RING} messages, not {}", cap.n);
+                refuse(&["limits", "per_number"], reason);
+            }
             let Some(email) = sender.email() else { continue };
             if EmailAddress::parse(&email.from_email).is_err() {
                 refuse(
@@ -262,6 +280,8 @@ fn covers(domain: &str, other: &str) -> bool {
 fn is_domain(text: &str) -> bool {
     EmailAddress::parse(&format!("a@{text}")).is_ok_and(|address| address.domain().eq_ignore_ascii_case(text))
 }
+/// More instants than this are not remembered of a number.
+const RING: u32 = 64;
 
 fn is_web_address(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())

@@ -1,18 +1,19 @@
 //! The lease: a heartbeat in the database's time. Who misses it for too long is dead to the others and must start anew.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Result;
 use chrono::TimeDelta;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::identity;
 use crate::clock::Clock;
 use crate::engine::Deps;
-use crate::store::{self, daemon};
+use crate::store::{self, StoreError, daemon};
 
 /// A daemon whose clock differs more than this from the database's claims nothing: it would send early or late.
 const MOST_OFF: TimeDelta = TimeDelta::seconds(5);
@@ -25,18 +26,27 @@ const NOBODY: u64 = u64::MAX;
 pub struct Lease {
     /// Who has been looked at: the number of connections made by then. [`NOBODY`] = nothing may be claimed.
     looked_at: Arc<AtomicU64>,
+    outdated: Arc<OnceLock<StoreError>>,
     doubt: Arc<Notify>,
     keeper: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Lease {
-    /// Starts to keep it.
-    pub fn hold(deps: Arc<Deps>) -> Self {
+    /// Starts to keep it. Cancels `stop` when a newer kith has migrated the database.
+    pub fn hold(deps: Arc<Deps>, stop: CancellationToken) -> Self {
         let looked_at = Arc::new(AtomicU64::new(NOBODY));
+        let outdated = Arc::new(OnceLock::new());
         let doubt = Arc::new(Notify::new());
-        let keeper = tokio::spawn(keep(deps, looked_at.clone(), doubt.clone()));
+        let keeper = tokio::spawn(keep(
+            deps,
+            looked_at.clone(),
+            outdated.clone(),
+            doubt.clone(),
+            stop,
+        ));
         Self {
             looked_at,
+            outdated,
             doubt,
             keeper: Arc::new(Mutex::new(Some(keeper))),
         }
@@ -60,15 +70,27 @@ impl Lease {
         self.doubt.notify_one();
     }
 
-    /// Stops keeping it.
-    pub async fn end(&self) {
+    /// Stops keeping it. The error is why this program cannot go on with this database: its schema is newer.
+    pub async fn end(self) -> Result<(), StoreError> {
         if let Some(keeper) = self.keeper.lock().await.take() {
             keeper.abort();
+            // Aborted or done, it has let go of what it held.
+            let _ = keeper.await;
         }
+        drop(self.keeper);
+        Arc::into_inner(self.outdated)
+            .and_then(OnceLock::into_inner)
+            .map_or(Ok(()), Err)
     }
 }
 
-async fn keep(deps: Arc<Deps>, looked_at: Arc<AtomicU64>, doubt: Arc<Notify>) {
+async fn keep(
+    deps: Arc<Deps>,
+    looked_at: Arc<AtomicU64>,
+    outdated: Arc<OnceLock<StoreError>>,
+    doubt: Arc<Notify>,
+    stop: CancellationToken,
+) {
     let every = deps
         .settings
         .lease
@@ -78,6 +100,18 @@ async fn keep(deps: Arc<Deps>, looked_at: Arc<AtomicU64>, doubt: Arc<Notify>) {
         .unwrap_or(Duration::from_secs(5));
     let mut doubtful = true;
     loop {
+        if let Err(newer @ StoreError::SchemaTooNew { .. }) = schema(&deps).await {
+            tracing::error!(reason = %newer, "a newer kith takes over: draining");
+            looked_at.store(NOBODY, Ordering::Release);
+            // Set once: after it there is no further look.
+            let _ = outdated.set(newer);
+            stop.cancel();
+            // What is under way is still ours until it has ended.
+            loop {
+                let _ = alive(&deps).await;
+                tokio::time::sleep(every).await;
+            }
+        }
         let made = store::connections_made();
         doubtful |= looked_at.load(Ordering::Acquire) != made;
         match beat(&deps, doubtful).await {
@@ -97,6 +131,11 @@ async fn keep(deps: Arc<Deps>, looked_at: Arc<AtomicU64>, doubt: Arc<Notify>) {
             () = doubt.notified() => doubtful = true,
         }
     }
+}
+
+async fn schema(deps: &Deps) -> Result<(), StoreError> {
+    let mut conn = deps.pool.acquire().await?;
+    store::check_not_outdated(&mut conn).await
 }
 
 /// One heartbeat, and a look at whose answer it was. False when nothing may be claimed: this machine's clock is too far off, or

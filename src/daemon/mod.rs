@@ -23,9 +23,58 @@ const ROUND_PAUSE: Duration = Duration::from_secs(2);
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Runs until `stop`, then drains: nothing more is claimed, what has begun is finished, the incarnation leaves.
-pub async fn run(deps: Arc<Deps>, stop: CancellationToken) -> Result<()> {
-    let lease = Lease::hold(deps.clone());
+/// What a daemon does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Everything
+    #[default]
+    All,
+    /// Sends and goes the rounds; serves no pages, links or hooks
+    Worker,
+    /// Serves pages, links and hooks; sends nothing
+    Web,
+}
+
+impl Role {
+    /// The text form, as in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Worker => "worker",
+            Self::Web => "web",
+        }
+    }
+
+    /// Whether it claims and sends.
+    pub fn works(self) -> bool {
+        self != Self::Web
+    }
+
+    /// Whether it listens.
+    pub fn serves(self) -> bool {
+        self != Self::Worker
+    }
+}
+
+/// Runs until `stop`, then drains: nothing more is claimed, what has begun is finished, the incarnation leaves. Stops by
+/// itself, in the same order, when a newer kith has migrated the database; that is the error [`StoreError::SchemaTooNew`].
+pub async fn run(deps: Arc<Deps>, role: Role, stop: CancellationToken) -> Result<()> {
+    let lease = Lease::hold(deps.clone(), stop.clone());
+    if role.works() {
+        work(&deps, &lease, &stop).await?;
+    } else {
+        repeat("the rules", rules, deps.clone(), lease.clone(), stop.clone()).await;
+    }
+    let outdated = lease.end().await;
+    let mut conn = deps.pool.acquire().await?;
+    daemon::leave(&mut conn, deps.incarnation()).await?;
+    outdated?;
+    tracing::info!("stopped in order");
+    Ok(())
+}
+
+/// The loops of a daemon that sends; returns when all have ended.
+async fn work(deps: &Arc<Deps>, lease: &Lease, stop: &CancellationToken) -> Result<()> {
     let flow = tokio::spawn(flow(deps.clone(), lease.clone(), stop.clone()));
     let rounds = tokio::spawn(repeat(
         "the calendar",
@@ -42,15 +91,19 @@ pub async fn run(deps: Arc<Deps>, stop: CancellationToken) -> Result<()> {
         lease.clone(),
         stop.clone(),
     ));
-    stop.cancelled().await;
-    let (flow, rounds, digests) = tokio::join!(flow, rounds, digests);
-    lease.end().await;
-    let mut conn = deps.pool.acquire().await?;
-    daemon::leave(&mut conn, deps.incarnation()).await?;
+    // Apart from both, so that work of the dead is never more than seconds behind their burial.
+    let heirs = tokio::spawn(repeat(
+        "the sweep",
+        sweeping,
+        deps.clone(),
+        lease.clone(),
+        stop.clone(),
+    ));
+    let (flow, rounds, digests, heirs) = tokio::join!(flow, rounds, digests, heirs);
     flow?;
     rounds?;
     digests?;
-    tracing::info!("stopped in order");
+    heirs?;
     Ok(())
 }
 
@@ -127,6 +180,14 @@ fn calendar(deps: Arc<Deps>) -> BoxFuture<'static, Result<()>> {
     async move { round(&deps).await }.boxed()
 }
 
+fn rules(deps: Arc<Deps>) -> BoxFuture<'static, Result<()>> {
+    async move { deps.refresh_rules().await.map(|_| ()) }.boxed()
+}
+
+fn sweeping(deps: Arc<Deps>) -> BoxFuture<'static, Result<()>> {
+    async move { sweep::run_once(&deps, deps.clock.now()).await.map(|_| ()) }.boxed()
+}
+
 fn digests(deps: Arc<Deps>) -> BoxFuture<'static, Result<()>> {
     async move { digest::run_once(&deps, deps.clock.now()).await.map(|_| ()) }.boxed()
 }
@@ -143,7 +204,6 @@ pub async fn round(deps: &Deps) -> Result<()> {
         enroll::catch_up(deps, now).await?;
         deps.caught_up(stamp);
     }
-    sweep::run_once(deps, now).await?;
     retier::run_once(deps, now).await?;
     while care::run_once(deps, now).await?.more {}
     enroll::by_schedule(deps, now).await?;

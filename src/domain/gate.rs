@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::cadence::{ChannelKind, Class};
 use super::gate_rules::{Cap, GateRules, Period};
 use super::holiday::HolidayCalendar;
-use super::window::next_open;
+use super::window::{SendWindow, next_open};
 use super::zone::{day_start, local_date};
 
 /// Proof that the gate was passed for one touch. Only the gate makes one; `Channel::send` asks for it.
@@ -186,12 +186,27 @@ pub struct Facts<'a> {
     pub brake: bool,
     /// Rehearsal mode and not on the list.
     pub not_on_list: bool,
+    /// Limits of the sender itself, where it has any.
+    pub carrier: Option<Carrier<'a>>,
+}
+
+/// What a sender limits by itself, whatever the rules of its channel are.
+#[derive(Debug, Clone)]
+pub struct Carrier<'a> {
+    /// When the class may go out over it.
+    pub window: Option<&'a SendWindow>,
+    /// How often it may reach one number.
+    pub per_number: &'a [Cap],
+    /// Key of sender and number in the caps.
+    pub key: String,
+    /// Messages over it to the number, newest first.
+    pub sent: &'a [DateTime<Utc>],
 }
 
 /// A cap to be charged at the crossing: at most `n` instants later than `since` on the row (kind, key), this one included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
-    /// `contact` or `account`.
+    /// `contact`, `account` or `number`.
     pub kind: &'static str,
     /// The id it counts for.
     pub key: String,
@@ -237,7 +252,14 @@ pub fn judge(
         None
     };
     let window = rules.windows.of(facts.channel).of(class).window();
-    let opening = |at: DateTime<Utc>, heeded| window.map_or(at, |w| next_open(at, facts.zone, w, heeded));
+    let own = facts.carrier.as_ref().and_then(|carrier| carrier.window);
+    let opening = |at: DateTime<Utc>, heeded| {
+        let open = |at, window: Option<&SendWindow>, heeded| {
+            window.map_or(at, |w| next_open(at, facts.zone, w, heeded))
+        };
+        // Both windows have to be open. Those that never meet are looked at again every few days, until the touch expires.
+        (0..8).fold(at, |at, _| open(open(at, window, heeded), own, None))
+    };
     let tomorrow = opening(next_day(now, facts.zone, 1), heeded);
     if facts.not_on_list {
         return Verdict::Hold(Reason::Rehearsal, tomorrow);
@@ -289,6 +311,24 @@ pub fn judge(
             since,
             n: cap.n as i32,
         });
+    }
+    if let Some(carrier) = &facts.carrier {
+        for cap in carrier.per_number {
+            let since = before(cap_start(cap, now, facts.zone));
+            if counted(carrier.sent, since) >= cap.n {
+                let frees = cap_frees(cap, carrier.sent, now, facts.zone);
+                return Verdict::Hold(
+                    Reason::Cap,
+                    opening(frees.max(now + TimeDelta::minutes(1)), heeded),
+                );
+            }
+            charges.push(Charge {
+                kind: "number",
+                key: carrier.key.clone(),
+                since,
+                n: cap.n as i32,
+            });
+        }
     }
     Verdict::Clear(Clearance::granted(), charges)
 }
@@ -406,6 +446,7 @@ mod tests {
             sender_paused: None,
             brake: false,
             not_on_list: false,
+            carrier: None,
         }
     }
 
@@ -544,6 +585,58 @@ mod tests {
             ..first
         };
         assert_eq!(reason(&alone, tuesday(10)).0, "clear");
+    }
+
+    #[test]
+    fn a_senders_own_window_and_caps_hold_besides_the_channels() {
+        let window = SendWindow::parse("10:30-22:00").unwrap();
+        let caps = [Cap {
+            n: 1,
+            per: Period::parse("1h").unwrap(),
+        }];
+        let with = |window, sent: &'static [DateTime<Utc>]| Facts {
+            carrier: Some(Carrier {
+                window,
+                per_number: &caps,
+                key: "text:h".to_owned(),
+                sent,
+            }),
+            ..facts()
+        };
+        let verdict = judge(&with(None, &[]), &rules(), None, tuesday(10));
+        let Verdict::Clear(_, charges) = verdict else {
+            panic!("held")
+        };
+        assert!(
+            charges
+                .iter()
+                .any(|c| c.kind == "number" && c.key == "text:h" && c.n == 1)
+        );
+        let (word, until) = reason(
+            &Facts {
+                carrier: Some(Carrier {
+                    window: Some(&window),
+                    per_number: &[],
+                    key: String::new(),
+                    sent: &[],
+                }),
+                ..facts()
+            },
+            tuesday(10),
+        );
+        assert_eq!(
+            (word, until),
+            ("quiet-hours", Some(tuesday(10) + TimeDelta::minutes(30)))
+        );
+        let sent: &'static [DateTime<Utc>] = vec![tuesday(10) - TimeDelta::minutes(20)].leak();
+        assert_eq!(
+            reason(&with(None, sent), tuesday(10)),
+            ("cap", Some(tuesday(10) + TimeDelta::minutes(40)))
+        );
+        assert_eq!(
+            reason(&with(None, sent), tuesday(10) + TimeDelta::minutes(41)).0,
+            "clear"
+        );
     }
 
     #[test]

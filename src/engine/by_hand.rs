@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::ingest::{self, Answer, Incoming};
 use super::links::MessageLinks;
-use super::{Deps, person};
+use super::{Deps, person, registered};
 use crate::channel::{BuiltEmail, BuiltMessage, BuiltSms, Crossed, Crossing, SendOutcome};
 use crate::config::Mode;
 use crate::domain::address_hash::AddressKey;
@@ -106,7 +106,16 @@ pub async fn send_test(
         Rendered::Email(words) => {
             BuiltMessage::Email(mail(deps, &words, &written, &sender, to.as_str(), now)?)
         }
-        Rendered::Sms(RenderedSms { text, .. }) => BuiltMessage::Sms(BuiltSms {
+        Rendered::Sms(RenderedSms { text, locale }) => BuiltMessage::Sms(BuiltSms {
+            registered: registered::fill(
+                &deps.settings,
+                &deps.rules(),
+                &sender,
+                (template, &locale),
+                &written.context,
+                &Untracked,
+            )
+            .map_err(anyhow::Error::msg)?,
             sender: sender.clone(),
             to: to.as_str().to_owned(),
             text,

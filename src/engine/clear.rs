@@ -3,13 +3,19 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Days, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Deps;
+use crate::config::sms::SmsLimits;
+use crate::domain::address_hash::AddressKey;
 use crate::domain::cadence::{ChannelKind, Class};
-use crate::domain::gate::{self, Charge, Clearance, Facts, Reason, Verdict};
+use crate::domain::gate::{self, Carrier, Charge, Clearance, Facts, Reason, Verdict};
+use crate::domain::gate_rules::Opening;
+use crate::domain::phone::PhoneNumber;
 use crate::domain::zone::{day_start, local_date};
 use crate::engine::rules::Rules;
 use crate::store::crossing;
@@ -46,9 +52,10 @@ pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) 
         .into_iter()
         .map(|row| (row.touch_id, row))
         .collect();
-    let brake = crate::store::control::read(&mut tx).await?.brake;
-    let mut desk = Desk::open(&mut tx, &claimed, &known, now).await?;
-    desk.brake = brake;
+    let control = crate::store::control::read(&mut tx).await?;
+    let numbers = numbers(deps, &claimed, &known, &control.address_key);
+    let mut desk = Desk::open(&mut tx, &claimed, &known, numbers, now).await?;
+    desk.brake = control.brake;
     desk.paused = sender_state::paused(&mut tx, now).await?;
 
     let mut ordered = claimed;
@@ -129,6 +136,8 @@ struct Desk {
     rings: HashMap<PaceKey, Vec<DateTime<Utc>>>,
     colleagues: BTreeMap<Uuid, Vec<Colleague>>,
     paused: BTreeMap<String, Paused>,
+    /// Sender and number of touches whose sender limits how often it reaches one.
+    numbers: HashMap<Uuid, String>,
     brake: bool,
 }
 
@@ -137,6 +146,7 @@ impl Desk {
         conn: &mut PgConnection,
         claimed: &[ClaimedTouch],
         known: &HashMap<Uuid, GateRow>,
+        numbers: HashMap<Uuid, String>,
         now: DateTime<Utc>,
     ) -> Result<Self> {
         let mut keys: Vec<PaceKey> = claimed
@@ -148,6 +158,7 @@ impl Desk {
                 ]
             })
             .collect();
+        keys.extend(numbers.values().map(|key| ("number".to_owned(), key.clone())));
         keys.sort();
         keys.dedup();
         let rings = crossing::rings(conn, &keys).await?;
@@ -175,6 +186,7 @@ impl Desk {
             rings,
             colleagues,
             paused: BTreeMap::new(),
+            numbers,
             brake: false,
         })
     }
@@ -216,6 +228,7 @@ impl Desk {
             sender_paused: self.sender_paused(deps, channel, touch),
             brake: self.brake,
             not_on_list: deps.not_on_list(row.address.as_deref()),
+            carrier: self.carrier(deps, touch, class),
         };
         let verdict = gate::judge(&facts, &rules.gate, rules.holidays(row.region.as_deref()), now);
         if let Verdict::Clear(_, charges) = &verdict {
@@ -246,6 +259,19 @@ impl Desk {
         self.paused.get(&sender).map(|paused| paused.pause.until)
     }
 
+    /// The limits of a text message's sender.
+    fn carrier<'a>(&'a self, deps: &'a Deps, touch: &ClaimedTouch, class: Class) -> Option<Carrier<'a>> {
+        let limits = limits(deps, touch)?;
+        let key = self.numbers.get(&touch.id()).cloned().unwrap_or_default();
+        let sent = self.rings.get(&("number".to_owned(), key.clone()));
+        Some(Carrier {
+            window: limits.windows.get(&class).and_then(Opening::window),
+            per_number: if key.is_empty() { &[] } else { &limits.per_number },
+            key,
+            sent: sent.map_or(&[], Vec::as_slice),
+        })
+    }
+
     /// Whether a decision maker of the same customer is due on the same local day, while this person is none.
     fn colleague_first(&self, touch: &ClaimedTouch, row: &GateRow, day_ends: DateTime<Utc>) -> bool {
         !row.decision_maker
@@ -254,6 +280,34 @@ impl Desk {
                     .any(|c| c.decision_maker && c.contact_id != touch.contact_id && c.due_at < day_ends)
             })
     }
+}
+
+/// The limits of the sender of a touch, if it is a text message and its sender has any.
+fn limits<'a>(deps: &'a Deps, touch: &ClaimedTouch) -> Option<&'a SmsLimits> {
+    if touch.channel != ChannelKind::Sms.as_str() {
+        return None;
+    }
+    let sender = deps.settings.sender(ChannelKind::Sms, touch.sender.as_deref())?;
+    (sender.limits != SmsLimits::default()).then_some(&sender.limits)
+}
+
+/// The key of sender and number for each touch whose sender limits how often it reaches one number. The number stands
+/// there as its keyed hash, as everywhere outside the person.
+fn numbers(
+    deps: &Deps,
+    claimed: &[ClaimedTouch],
+    known: &HashMap<Uuid, GateRow>,
+    address_key: &[u8],
+) -> HashMap<Uuid, String> {
+    let key = AddressKey::new(address_key);
+    let of = |touch: &ClaimedTouch| {
+        limits(deps, touch).filter(|limits| !limits.per_number.is_empty())?;
+        let sender = deps.settings.sender(ChannelKind::Sms, touch.sender.as_deref())?;
+        let number = PhoneNumber::parse(known.get(&touch.id())?.address.as_deref()?, None).ok()?;
+        let hash = URL_SAFE_NO_PAD.encode(key.phone(&number).as_bytes());
+        Some((touch.id(), format!("{}:{hash}", sender.name)))
+    };
+    claimed.iter().filter_map(of).collect()
 }
 
 fn is_shared(row: Option<&GateRow>) -> bool {

@@ -56,6 +56,10 @@ pub fn begin() {
         "1 = the sender is left alone after failures; 0.5 = one message tries"
     );
     describe_gauge!("kith_sender_granted_today", "Grants of the day, as last seen");
+    describe_counter!(
+        "kith_sender_problems_total",
+        "Answers of an SMS provider that does not serve the sender: no money, wrong key, no right"
+    );
 
     describe_gauge!("kith_queue_touches", "Touches in the queue");
     describe_gauge!(

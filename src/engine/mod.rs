@@ -23,6 +23,7 @@ pub mod pace;
 pub mod person;
 pub mod plan;
 pub mod recover;
+pub mod registered;
 pub mod regrade;
 pub mod report;
 pub mod retier;

@@ -130,6 +130,13 @@ pub async fn report(deps: &Deps, report: &Report<'_>, now: DateTime<Utc>) -> Res
     Ok(())
 }
 
+/// The message to a number that its provider answered with this id: for a provider whose reports do not give ours back.
+pub async fn message_to(deps: &Deps, number: &PhoneNumber, id: &str) -> Result<Option<Uuid>> {
+    let people = who_has(deps, number).await?;
+    let mut conn = deps.pool.acquire().await?;
+    Ok(event::message_answered(&mut conn, &people, id).await?)
+}
+
 async fn who_has(deps: &Deps, number: &PhoneNumber) -> Result<Vec<Uuid>> {
     let mut conn = deps.pool.acquire().await?;
     let found = event::contacts(&mut conn, &[number.as_str().to_owned()]).await?;

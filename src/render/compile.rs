@@ -10,6 +10,7 @@ use super::{
     format, lint,
     message::RenderError,
     mould::Moulds,
+    registered,
     registry::{Compiled, Language, Registry, layout_file, layout_key, part_key},
     source::{PARTS, TemplateSet},
     timer::timed,
@@ -131,6 +132,16 @@ impl Registry {
                 compiled.parts.insert(part);
                 compiled.uses.insert(part, findings);
             }
+            registered::compile(
+                &mut language,
+                (name, tag),
+                &parts.registered,
+                &partials,
+                &mut compiled,
+                &mut |problem| {
+                    problems.insert(problem);
+                },
+            );
             let mail = compiled.parts.contains("html") || compiled.parts.contains("text");
             if mail != compiled.parts.contains("subject") {
                 let missing = if mail {

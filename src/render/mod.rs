@@ -18,6 +18,7 @@ pub mod mime;
 mod mould;
 pub mod plaintext;
 pub mod preview;
+pub mod registered;
 pub mod registry;
 mod scan;
 mod scope;

@@ -15,6 +15,7 @@ use super::{
 use crate::config::problem::{Problem, nearest};
 use crate::domain::cadence::ChannelKind;
 use crate::domain::locale;
+use crate::domain::registered::RegisteredText;
 
 /// All templates, compiled, by language.
 pub struct Registry {
@@ -35,6 +36,7 @@ pub(super) struct Compiled {
     pub(super) parts: BTreeSet<&'static str>,
     pub(super) layout: Option<String>,
     pub(super) uses: BTreeMap<&'static str, Findings>,
+    pub(super) registered: BTreeMap<String, RegisteredText>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -136,6 +138,12 @@ impl Registry {
             }
         }
         problems
+    }
+
+    /// What is registered of a template in its language `locale`, by the name of the sender or provider.
+    #[must_use]
+    pub fn registered(&self, template: &str, locale: &str) -> Option<&BTreeMap<String, RegisteredText>> {
+        self.compiled(template, locale).map(|one| &one.registered)
     }
 
     fn compiled(&self, template: &str, locale: &str) -> Option<&Compiled> {

@@ -8,8 +8,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::limits;
-use crate::config::Problem;
+use super::{limits, registered};
+use crate::config::{Problem, source::Source};
+use crate::domain::registered::RegisteredText;
 
 /// The names of the parts, in the order they are reported.
 pub const PARTS: [&str; 5] = ["subject", "html", "text", "sms", "task"];
@@ -45,6 +46,9 @@ pub struct Parts {
     pub sms: Option<String>,
     /// Task for the owner: the first line is its title.
     pub task: Option<String>,
+    /// What mainland providers registered of the text message, by the name of the sender or provider (`sms.toml`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub registered: BTreeMap<String, RegisteredText>,
 }
 
 /// What templates share.
@@ -83,7 +87,7 @@ impl Parts {
 }
 
 impl TemplateSet {
-    /// Reads `<name>/<locale>/<part>.hbs`, `_layouts/<name>.hbs`, `_partials/<name>.hbs` and
+    /// Reads `<name>/<locale>/<part>.hbs`, `<name>/<locale>/sms.toml`, `_layouts/<name>.hbs`, `_partials/<name>.hbs` and
     /// `_partials/<locale>/<name>.hbs` below `root`. Files that fit nowhere are problems, not silence; names that start
     /// with a dot are passed over.
     pub fn load(root: &Path) -> Result<Self, Vec<Problem>> {
@@ -114,13 +118,26 @@ impl TemplateSet {
         }
     }
 
+    fn parts(&mut self, name: &str, locale: &str) -> &mut Parts {
+        let template = self.templates.entry(name.to_owned()).or_default();
+        name.clone_into(&mut template.name);
+        template.locales.entry(locale.to_owned()).or_default()
+    }
+
     fn place(&mut self, file: &str, steps: &[String], text: String) -> Result<(), Problem> {
         let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
         let Some((last, folders)) = steps.split_last() else {
             return Ok(());
         };
+        if let ([name, locale], registered::FILE) = (folders, *last)
+            && !name.starts_with('_')
+        {
+            let texts = Source::of(file, &text).and_then(|source| source.read())?;
+            self.parts(name, locale).registered = texts;
+            return Ok(());
+        }
         let Some(stem) = last.strip_suffix(".hbs") else {
-            return Err(Problem::of_file(file, "only .hbs files belong here"));
+            return Err(Problem::of_file(file, "only .hbs files and sms.toml belong here"));
         };
         match folders {
             ["_layouts"] => {
@@ -133,10 +150,7 @@ impl TemplateSet {
                 self.shared.partials.insert(format!("{locale}/{stem}"), text);
             }
             [name, locale] if !name.starts_with('_') => {
-                let template = self.templates.entry((*name).to_owned()).or_default();
-                (*name).clone_into(&mut template.name);
-                let parts = template.locales.entry((*locale).to_owned()).or_default();
-                let Some(slot) = parts.slot(stem) else {
+                let Some(slot) = self.parts(name, locale).slot(stem) else {
                     return Err(
                         Problem::of_file(file, format!("unknown part `{stem}`")).suggest_near(stem, PARTS)
                     );

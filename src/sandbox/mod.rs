@@ -9,4 +9,5 @@ pub mod gate;
 pub mod link;
 pub mod proxy;
 pub mod sms;
+mod sms_providers;
 pub mod smtp;

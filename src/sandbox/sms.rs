@@ -1,7 +1,8 @@
-//! A recording SMS gateway: a plain endpoint and one in Twilio's shape, on loopback. Sends nothing.
+//! A recording SMS gateway: a plain endpoint and those of the known providers, on loopback. Sends nothing.
 //!
 //! `POST /sms` takes a JSON object with `to`, `from`, `text` and `message_id`;
-//! `POST /2010-04-01/Accounts/{sid}/Messages.json` takes Twilio's form.
+//! `POST /2010-04-01/Accounts/{sid}/Messages.json` takes Twilio's form, `POST /sms/json` Vonage's, and `POST /` what Aliyun or
+//! Tencent Cloud take. Signatures are recorded, not judged.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{ConnectInfo, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -26,9 +27,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::gate::{Gate, Passed};
 use super::link::{Cut, Link, LinkFate};
+use super::sms_providers;
+use crate::domain::registered::RegisteredText;
 
 /// A text message as the gateway got it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceivedSms {
     /// Recipient.
     pub to: String,
@@ -42,6 +45,20 @@ pub struct ReceivedSms {
     /// Where delivery is to be reported; empty where nobody asked, and in the generic shape.
     #[serde(default)]
     pub status_callback: String,
+    /// The registered text that stands for a text of its own.
+    #[serde(default)]
+    pub registered: Option<RegisteredText>,
+}
+
+/// A request as it came, for whoever checks its signature.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawRequest {
+    /// Header names in small letters, and values.
+    pub headers: Vec<(String, String)>,
+    /// The query without its question mark.
+    pub query: String,
+    /// The body.
+    pub body: String,
 }
 
 /// One request, logged when its answer is ready.
@@ -57,6 +74,8 @@ pub struct SmsRecord {
     pub stored: bool,
     /// The status answered; none when the link was dropped instead.
     pub status: Option<u16>,
+    /// The request itself, in the shapes that are signed.
+    pub raw: RawRequest,
 }
 
 /// What to do with a request.
@@ -188,6 +207,8 @@ impl SmsSandbox {
         let routes = Router::new()
             .route("/sms", post(plain))
             .route("/2010-04-01/Accounts/{sid}/Messages.json", post(twilio))
+            .route("/", post(mainland))
+            .route("/sms/json", post(vonage))
             .with_state(shared.clone())
             .into_make_service_with_connect_info::<Caller>();
         let stop = CancellationToken::new();
@@ -301,7 +322,7 @@ async fn plain(
         return StatusCode::UNAUTHORIZED.into_response();
     }
     shared
-        .handle(caller, sms, |at| {
+        .handle(caller, sms, RawRequest::default(), |at| {
             (
                 StatusCode::OK,
                 json!({ "id": format!("sms-{at}"), "status": "queued" }),
@@ -338,6 +359,7 @@ async fn twilio(
         text: form.body,
         message_id: String::new(),
         status_callback: form.status_callback,
+        registered: None,
     };
     let (to, body) = (sms.to.clone(), sms.text.clone());
     let done = move |at| {
@@ -346,7 +368,61 @@ async fn twilio(
             json!({ "sid": sid, "account_sid": account, "status": "queued", "to": to, "body": body });
         (StatusCode::CREATED, answer)
     };
-    shared.handle(caller, sms, done).await
+    shared.handle(caller, sms, RawRequest::default(), done).await
+}
+
+async fn mainland(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let query = query.unwrap_or_default();
+    match sms_providers::mainland(&headers, &query, &body) {
+        Some((sms, done)) => {
+            shared
+                .handle(caller, sms, RawRequest::of(&headers, query, body), done)
+                .await
+        }
+        None => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
+
+async fn vonage(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    match sms_providers::vonage(&body) {
+        Some((sms, done)) => {
+            let raw = RawRequest::of(&headers, String::new(), body);
+            shared.handle(caller, sms, raw, done).await
+        }
+        None => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
+
+impl RawRequest {
+    fn of(headers: &HeaderMap, query: String, body: String) -> Self {
+        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        Self {
+            headers: headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), text(value)))
+                .collect(),
+            query,
+            body,
+        }
+    }
+
+    /// The value of a header, named in small letters.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
 }
 
 impl Shared {
@@ -368,6 +444,7 @@ impl Shared {
         &self,
         caller: Caller,
         sms: ReceivedSms,
+        raw: RawRequest,
         done: impl FnOnce(u64) -> (StatusCode, serde_json::Value),
     ) -> Response {
         let received_at = self.sequence.fetch_add(1, Ordering::AcqRel) + 1;
@@ -377,6 +454,7 @@ impl Shared {
             received_at,
             stored: false,
             status: None,
+            raw,
         };
         let mut action = self.behaviour().at(&record.sms);
         let response = loop {

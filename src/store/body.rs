@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::outcome::MessageRow;
+use crate::domain::registered::RegisteredText;
 
 /// A message as it was handed over.
 #[derive(Debug, Clone)]
@@ -28,6 +29,9 @@ pub struct Letter {
     pub mail_from: String,
     /// Message-ID without angle brackets; empty for a text message.
     pub message_id: String,
+    /// What the provider registered for it, where it sends nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered: Option<RegisteredText>,
 }
 
 /// Keeps bodies. The first one of a message stays.

@@ -1,6 +1,7 @@
 //! Incarnations: who is alive, and what becomes of the work of those who are not. All times here are the database's.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ pub struct Process<'a> {
     pub host: &'a str,
     /// Its process.
     pub pid: i32,
-    /// What it does: `all`, `worker`.
+    /// What it does: `all`, `worker`, `web`.
     pub roles: &'a [String],
     /// Its version.
     pub version: &'a str,
@@ -178,4 +179,63 @@ pub async fn inherit_crossings(conn: &mut PgConnection, now: DateTime<Utc>) -> R
     .fetch_all(conn)
     .await?;
     Ok(ids)
+}
+
+/// An incarnation as it is listed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Listed {
+    /// The incarnation.
+    pub id: Uuid,
+    /// Where it runs.
+    pub host: String,
+    /// Its process.
+    pub pid: i32,
+    /// What it does: `all`, `worker`, `web`.
+    pub roles: Vec<String>,
+    /// Its version.
+    pub version: String,
+    /// Where its messages really go.
+    pub mode: String,
+    /// `alive`; `silent` = dead to the others, as soon as one looks; `ended`.
+    pub state: String,
+    /// Seconds since its last heartbeat, by the database's clock.
+    pub silent_secs: f64,
+    /// Touches that it claimed.
+    pub claimed: i64,
+    /// Touches that it is handing over.
+    pub crossing: i64,
+    /// Since when, by the database's clock.
+    pub started_at: DateTime<Utc>,
+}
+
+/// The incarnations that have not ended, the newest heartbeat first; with `ended`, those of the last day too.
+pub async fn list(
+    conn: &mut PgConnection,
+    dead_after_secs: f64,
+    ended: bool,
+) -> Result<Vec<Listed>, StoreError> {
+    let rows = sqlx::query_as!(
+        Listed,
+        r#"
+        with held as (
+            select q.daemon_id, count(*) filter (where q.state = 'claimed') as claimed,
+                   count(*) filter (where q.state = 'crossing') as crossing
+            from queue q where q.daemon_id is not null group by 1
+        )
+        select d.id, d.host, d.pid, d.roles, d.version, d.mode,
+               (case when d.ended_at is not null then 'ended'
+                     when d.heartbeat_at < clock_timestamp() - make_interval(secs => $1) then 'silent'
+                     else 'alive' end) as "state!",
+               extract(epoch from clock_timestamp() - d.heartbeat_at)::float8 as "silent_secs!",
+               coalesce(h.claimed, 0) as "claimed!", coalesce(h.crossing, 0) as "crossing!", d.started_at
+        from daemon d left join held h on h.daemon_id = d.id
+        where d.ended_at is null or ($2 and d.ended_at > clock_timestamp() - interval '1 day')
+        order by d.ended_at is not null, d.heartbeat_at desc
+        "#,
+        dead_after_secs,
+        ended,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows)
 }

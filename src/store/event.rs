@@ -201,6 +201,27 @@ pub async fn contacts(conn: &mut PgConnection, asked: &[String]) -> Result<Vec<C
     Ok(rows)
 }
 
+/// The text message to one of these people whose provider answered with this id, alone between blanks.
+pub async fn message_answered(
+    conn: &mut PgConnection,
+    contacts: &[Uuid],
+    id: &str,
+) -> Result<Option<Uuid>, StoreError> {
+    let message = sqlx::query_scalar!(
+        r#"
+        select m.id from message m
+        where m.contact_id = any($1) and m.channel = 'sms' and $2 = any(string_to_array(m.reply, ' '))
+        order by m.id desc
+        limit 1
+        "#,
+        contacts,
+        id,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(message)
+}
+
 /// Keeps what names nobody known.
 pub async fn park(
     conn: &mut PgConnection,

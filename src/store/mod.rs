@@ -261,6 +261,16 @@ pub async fn check_schema(pool: &PgPool) -> Result<(), StoreError> {
     }
 }
 
+/// Checks that the schema has not become newer than this program while it runs: a newer kith is being put in its place. One
+/// that is older is none of a running program's business.
+pub async fn check_not_outdated(conn: &mut PgConnection) -> Result<(), StoreError> {
+    let (found, known) = (schema_version(conn).await?, known_version());
+    if found > known {
+        return Err(StoreError::SchemaTooNew { found, known });
+    }
+    Ok(())
+}
+
 /// The newest migration in this program; 0 without any.
 pub fn known_version() -> i64 {
     MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0)

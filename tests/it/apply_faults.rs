@@ -401,3 +401,78 @@ fn a_sender_of_ones_own_does_not_drop_the_shipped_ones_silently() {
         "{told}"
     );
 }
+
+/// A company whose text messages go over a mainland provider.
+fn mainland(dir: &Path) {
+    let path = dir.join("config/kith.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, rest) = text.split_once("# Any HTTP gateway.").unwrap();
+    let (_, after) = rest.split_once("# The gate:").unwrap();
+    let sender = "[senders.tencent]\nsecret_id = \"A\"\nsecret_key = { env = \"K\" }\napp_id = \"1\"\nsign_name = \"x\"\n\n";
+    fs::write(path, format!("{before}{sender}# The gate:{after}")).unwrap();
+}
+
+#[test]
+fn what_a_mainland_provider_has_to_know_is_checked() {
+    let dir = shipped_files();
+    mainland(dir.path());
+    let told = all(&checked(dir.path()).err().unwrap());
+    assert!(
+        told.contains("sender `text` sends registered texts only: b-short-sms/zh-Hans/sms.toml must name one under [tencent] or [text]"),
+        "{told}"
+    );
+    let templates = dir.path().join("templates");
+    let all_sms = || {
+        walk(&templates)
+            .into_iter()
+            .filter(|path| path.ends_with("sms.hbs"))
+    };
+    let write = |text: &str| {
+        for part in all_sms() {
+            fs::write(part.with_file_name("sms.toml"), text).unwrap();
+        }
+    };
+    write("[tencent]\ntemplate = \"1\"\nvariables = [\"{{contact.name}}\", \"{{company.name}}\"]\n");
+    assert_eq!(checked(dir.path()).err().map(|found| all(&found)), None);
+    write("[text]\ntemplate = \"1\"\nsign_name = \"y\"\n");
+    assert_eq!(
+        checked(dir.path()).err().map(|found| all(&found)),
+        None,
+        "by the sender's name"
+    );
+    for (text, wanted) in [
+        (
+            "[tencent]\ntemplate = \"1\"\nvariables = [\"{{contact.nmae}}\"]",
+            "tencent.variables.1: ",
+        ),
+        (
+            "[tencent]\ntemplate = \"1\"\nvariables = [\"{{#if contact.name}}\"]",
+            "tencent.variables.1: ",
+        ),
+        (
+            "[tencent]\ntemplate = \"1\"\nvariables = { name = \"x\" }",
+            "have places",
+        ),
+        (
+            "[tencent]\ntemplate = \" \"",
+            "tencent.template: the id of the registered text is empty",
+        ),
+        ("[tencent]\nvariables = []", "missing key `template`"),
+        ("[tencent]\ntemplate = \"1\"\nsign = \"x\"", "unknown key `sign`"),
+        (
+            "[tencnet]\ntemplate = \"1\"",
+            "is neither a provider that registers texts",
+        ),
+        (
+            "[mail]\ntemplate = \"1\"",
+            "is neither a provider that registers texts",
+        ),
+    ] {
+        write(text);
+        let told = all(&checked(dir.path()).err().unwrap());
+        assert!(
+            told.contains(wanted) && told.contains("b-short-sms/en/sms.toml"),
+            "{text}: {told}"
+        );
+    }
+}

@@ -484,7 +484,11 @@ fn mode(path: &Path) -> u32 {
 async fn a_running_daemon_looks_again_after_the_database_was_away() {
     let scene = Scene::with(40).await;
     let stop = CancellationToken::new();
-    let running = tokio::spawn(kith::daemon::run(scene.deps.clone(), stop.clone()));
+    let running = tokio::spawn(kith::daemon::run(
+        scene.deps.clone(),
+        kith::daemon::Role::Worker,
+        stop.clone(),
+    ));
     until("all were sent", async || {
         (scene.postbox.len() == 40).then_some(())
     })

@@ -120,6 +120,16 @@ impl Workshop {
         self.start(room, command)
     }
 
+    /// Starts a daemon in a role; where it listens, on free ports.
+    pub fn run_as(&self, room: &str, role: &str) -> Daemon {
+        let mut command = self.command(room);
+        command
+            .args(["run", "--role", role])
+            .env("KITH_LISTEN__PUBLIC", "127.0.0.1:0")
+            .env("KITH_LISTEN__ADMIN", "127.0.0.1:0");
+        self.start(room, command)
+    }
+
     /// Starts a daemon with its two listeners.
     pub fn run_with_web(&self) -> Daemon {
         let mut command = self.command("web");
@@ -236,6 +246,12 @@ impl Daemon {
     /// Lets it go on.
     pub fn thaw(&self) {
         kill(self.pid(), Signal::SIGCONT).unwrap();
+    }
+
+    /// Waits until it has left by itself; what it said.
+    pub async fn ended(mut self) -> (ExitStatus, String) {
+        let status = until("the daemon ends", async || self.child.try_wait().unwrap()).await;
+        (status, std::fs::read_to_string(&self.log).unwrap())
     }
 
     /// SIGTERM, and waits until it has left.

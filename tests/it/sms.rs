@@ -104,6 +104,7 @@ impl Rig {
             to: "+14155550100".to_owned(),
             text: "Hi \"Ada\",\n50 % & more".to_owned(),
             message_id: "m1".to_owned(),
+            registered: None,
         });
         let send = self.channel.send(Clearance::by_operator(), &sms, crossing);
         tokio::time::timeout(Duration::from_mins(1), send).await.unwrap()
@@ -129,6 +130,7 @@ async fn a_text_arrives_through_either_provider() {
             text: "Hi \"Ada\",\n50 % & more".to_owned(),
             message_id: message_id.to_owned(),
             status_callback: callback.to_owned(),
+            registered: None,
         };
         assert_eq!(record.sms, expected);
         assert!(record.stored);
@@ -148,6 +150,10 @@ async fn answers_have_outcomes() {
         |code: u32, status: u16| format!("{{\"code\":{code},\"message\":\"why\",\"status\":{status}}}");
     let refused = |class| move |outcome: &SendOutcome| matches!(outcome, SendOutcome::Refused { class: c, .. } if *c == class);
     let deferred = |outcome: &SendOutcome| matches!(outcome, SendOutcome::Deferred { until: None, .. });
+    let rests = |outcome: &SendOutcome| {
+        let hour = now() + TimeDelta::hours(1);
+        matches!(outcome, SendOutcome::Deferred { until, why } if *until == Some(hour) && why.starts_with("sender problem"))
+    };
     let uncertain = |outcome: &SendOutcome| matches!(outcome, SendOutcome::Uncertain { .. });
     let cases: Vec<(u16, String, Expected)> = vec![
         (
@@ -161,8 +167,8 @@ async fn answers_have_outcomes() {
             Box::new(refused(RefusalClass::PolicyBlocked)),
         ),
         (400, error(99999, 400), Box::new(refused(RefusalClass::Other))),
-        (400, error(21606, 400), Box::new(deferred)),
-        (401, error(20003, 401), Box::new(deferred)),
+        (400, error(21606, 400), Box::new(rests)),
+        (401, error(20003, 401), Box::new(rests)),
         (500, error(20500, 500), Box::new(deferred)),
         (502, "<html>bad gateway".to_owned(), Box::new(uncertain)),
         (307, String::new(), Box::new(deferred)),
@@ -187,7 +193,7 @@ async fn answers_have_outcomes() {
         );
     }
     assert!(
-        deferred(&rig.send("stranger").await),
+        rests(&rig.send("stranger").await),
         "a wrong token is the account's fault"
     );
     assert!(deferred(&rig.send("nobody").await));

@@ -61,6 +61,7 @@ fn trial() -> BuiltSms {
         to: "+15005550006".to_owned(),
         text: "a \"quote\", a \\,\na line & 50 % <ü>".to_owned(),
         message_id: "trial".to_owned(),
+        registered: None,
     }
 }
 

@@ -1,8 +1,12 @@
 //! Text messages through an SMS provider's HTTP API.
 
+mod aliyun;
 mod generic;
 mod handover;
+mod meaning;
+mod tencent;
 mod twilio;
+mod vonage;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,17 +18,29 @@ use futures::future::BoxFuture;
 
 use super::{BuiltMessage, BuiltSms, Channel, Crossing, RefusalClass, SendOutcome};
 use crate::domain::gate::Clearance;
+use aliyun::Aliyun;
+pub use aliyun::AliyunOptions;
 use generic::Generic;
 pub use generic::GenericSmsOptions;
 use handover::{Answer, Line};
+use tencent::Tencent;
+pub use tencent::TencentOptions;
 use twilio::Twilio;
 pub use twilio::{TwilioOptions, TwilioSender};
+use vonage::Vonage;
+pub use vonage::{VonageLogin, VonageOptions};
 
 /// An account at an SMS provider.
 #[derive(Debug, Clone)]
 pub enum SmsOptions {
     /// Twilio, or an API in its shape.
     Twilio(TwilioOptions),
+    /// Aliyun.
+    Aliyun(AliyunOptions),
+    /// Tencent Cloud.
+    Tencent(TencentOptions),
+    /// Vonage.
+    Vonage(VonageOptions),
     /// Any HTTP API, by templates.
     Generic(GenericSmsOptions),
 }
@@ -74,7 +90,32 @@ struct Account {
 /// The providers known.
 enum Provider {
     Twilio(Twilio),
+    Aliyun(Aliyun),
+    Tencent(Tencent),
+    Vonage(Vonage),
     Generic(Generic),
+}
+
+impl Provider {
+    fn request(&self, sms: &BuiltSms, now: &Now) -> Result<reqwest::Request, String> {
+        match self {
+            Self::Twilio(twilio) => twilio.request(sms),
+            Self::Aliyun(aliyun) => aliyun.request(sms, now()),
+            Self::Tencent(tencent) => tencent.request(sms, now()),
+            Self::Vonage(vonage) => Ok(vonage.request(sms, now())),
+            Self::Generic(generic) => generic.request(sms),
+        }
+    }
+
+    fn judge(&self, sender: &str, answer: &Answer, now: &Now) -> SendOutcome {
+        match self {
+            Self::Twilio(_) => Twilio::judge(sender, answer, now),
+            Self::Aliyun(_) => Aliyun::judge(sender, answer, now),
+            Self::Tencent(_) => Tencent::judge(sender, answer, now),
+            Self::Vonage(_) => Vonage::judge(sender, answer, now),
+            Self::Generic(generic) => generic.judge(answer),
+        }
+    }
 }
 
 impl SmsChannel {
@@ -90,6 +131,7 @@ impl SmsChannel {
                 sender: sender.clone(),
                 why,
             })?;
+            metrics::counter!("kith_sender_problems_total", "sender" => sender.clone()).increment(0);
             accounts.insert(sender, account);
         }
         Ok(Self { accounts, now })
@@ -131,6 +173,9 @@ impl Account {
     fn new(options: SmsOptions, deadlines: SmsDeadlines) -> Result<Self, String> {
         let provider = match options {
             SmsOptions::Twilio(options) => Provider::Twilio(Twilio::new(options)?),
+            SmsOptions::Aliyun(options) => Provider::Aliyun(Aliyun::new(options)?),
+            SmsOptions::Tencent(options) => Provider::Tencent(Tencent::new(options)?),
+            SmsOptions::Vonage(options) => Provider::Vonage(Vonage::new(options)?),
             SmsOptions::Generic(options) => Provider::Generic(Generic::new(options)?),
         };
         Ok(Self {
@@ -140,11 +185,7 @@ impl Account {
     }
 
     async fn send(&self, sms: &BuiltSms, crossing: &dyn Crossing, now: &Now) -> SendOutcome {
-        let request = match &self.provider {
-            Provider::Twilio(twilio) => twilio.request(sms),
-            Provider::Generic(generic) => generic.request(sms),
-        };
-        let request = match request {
+        let request = match self.provider.request(sms, now) {
             Ok(request) => request,
             Err(why) => {
                 return SendOutcome::Refused {
@@ -155,10 +196,7 @@ impl Account {
         };
         match self.line.hand_over(request, crossing, now).await {
             Err(outcome) => outcome,
-            Ok(answer) => match &self.provider {
-                Provider::Twilio(_) => Twilio::judge(&answer),
-                Provider::Generic(generic) => generic.judge(&answer),
-            },
+            Ok(answer) => self.provider.judge(&sms.sender, &answer, now),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Twilio's Messages API. It takes no idempotency key.
 
+use chrono::TimeDelta;
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Method, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::Answer;
 use super::generic::sensitive;
+use super::meaning::Meaning;
+use super::{Answer, Now};
 use crate::channel::line::one_line;
 use crate::channel::{BuiltSms, RefusalClass, SendOutcome};
 
@@ -52,14 +54,6 @@ struct Error {
     message: String,
 }
 
-/// What an error code of Twilio's says about the message.
-enum Meaning {
-    /// The recipient or the text is the cause.
-    Refused(RefusalClass),
-    /// The account, its numbers or its speed are; another message would fare the same.
-    NotNow,
-}
-
 /// Twilio's error codes that are answered to a request for a message (its error dictionary).
 fn meaning(code: u32) -> Option<Meaning> {
     use RefusalClass::{AddressBad, Other, PolicyBlocked};
@@ -70,19 +64,12 @@ fn meaning(code: u32) -> Option<Meaning> {
         21610 | 21408 | 21608 | 21612 => Meaning::Refused(PolicyBlocked),
         // No body, body too long.
         21602 | 21605 | 21617 => Meaning::Refused(Other),
-        // Login, suspended account, too fast, queue full, daily limit, our own number or service wrong.
-        20003
-        | 20005
-        | 20429
-        | 14107
-        | 21611
-        | 63038
-        | 21212
-        | 21603
-        | 21606
-        | 21659
-        | 21660
-        | 21701..=21712 => Meaning::NotNow,
+        // Too fast, queue full.
+        20429 | 14107 | 21611 => Meaning::TooFast(TimeDelta::minutes(1)),
+        // Login, suspended account, daily limit, our own number or service wrong.
+        20003 | 20005 | 63038 | 21212 | 21603 | 21606 | 21659 | 21660 | 21701..=21712 => {
+            Meaning::SenderProblem
+        }
         _ => return None,
     })
 }
@@ -123,7 +110,7 @@ impl Twilio {
         Ok(request)
     }
 
-    pub(super) fn judge(answer: &Answer) -> SendOutcome {
+    pub(super) fn judge(sender: &str, answer: &Answer, now: &Now) -> SendOutcome {
         let body = answer.body.as_deref().unwrap_or_default();
         if matches!(answer.status, 200..300) {
             // The status alone says that it was taken; the body names it for the reports to come.
@@ -141,29 +128,16 @@ impl Twilio {
             };
         }
         let error = serde_json::from_str::<Error>(body).ok();
-        let why = match &error {
-            Some(error) => one_line(&format!("{} {}: {}", answer.status, error.code, error.message)),
-            None => answer.line(),
-        };
-        let deferred = |why| SendOutcome::Deferred {
-            until: answer.until,
-            why,
-        };
-        match error.as_ref().and_then(|error| meaning(error.code)) {
-            Some(Meaning::Refused(class)) => return SendOutcome::Refused { class, why },
-            Some(Meaning::NotNow) => return deferred(why),
-            None => {}
-        }
-        match answer.status {
-            401 | 403 | 404 | 429 => deferred(why),
-            400..500 => SendOutcome::Refused {
-                class: RefusalClass::Other,
-                why,
-            },
+        let words = error.as_ref().map_or_else(
+            || body.to_owned(),
+            |error| format!("{}: {}", error.code, error.message),
+        );
+        let meaning = match error.as_ref().map(|error| meaning(error.code)) {
+            Some(Some(meaning)) => meaning,
             // Twilio's own words for "failed"; anything else may come from something between it and us.
-            500.. if error.is_some() => deferred(why),
-            500.. => SendOutcome::Uncertain { why },
-            _ => deferred(why),
-        }
+            Some(None) if answer.status >= 500 => Meaning::NotNow,
+            _ => Meaning::of_status(answer.status),
+        };
+        meaning.outcome(sender, answer, &words, now)
     }
 }

@@ -15,8 +15,8 @@ use super::statements;
 use crate::cli::Context;
 use crate::clock::Clock;
 use crate::daemon;
-use crate::engine::Deps;
 use crate::engine::dispatch::Dispatcher;
+use crate::engine::{Deps, sweep};
 use crate::store::bench;
 
 /// How long a touch may take before the benchmark gives up.
@@ -69,6 +69,7 @@ async fn measure(args: &TickArgs, context: &Context, ground: &Ground) -> Result<
         let started = Instant::now();
         daemon::flow_once(&deps, &mut dispatcher, || true).await?;
         flow.push(started.elapsed());
+        sweep::run_once(&deps, deps.clock.now()).await?;
         daemon::round(&deps).await?;
         whole.push(started.elapsed());
     }
@@ -128,6 +129,7 @@ async fn measure(args: &TickArgs, context: &Context, ground: &Ground) -> Result<
 /// Everything a daemon does when nothing is due, in one go.
 async fn tick(deps: &Arc<Deps>, dispatcher: &mut Dispatcher) -> Result<()> {
     daemon::flow_once(deps, dispatcher, || true).await?;
+    sweep::run_once(deps, deps.clock.now()).await?;
     daemon::round(deps).await
 }
 
@@ -139,7 +141,7 @@ async fn hand_over(
     postbox: &Postbox,
 ) -> Result<Vec<Duration>> {
     let stop = CancellationToken::new();
-    let running = tokio::spawn(daemon::run(deps.clone(), stop.clone()));
+    let running = tokio::spawn(daemon::run(deps.clone(), daemon::Role::Worker, stop.clone()));
     let mut taken = postbox.taken();
     let mut times = Vec::new();
     for n in 1..=args.touches {

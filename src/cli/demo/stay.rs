@@ -53,7 +53,7 @@ pub async fn stay(
 ) -> Result<ExitCode> {
     let deps = stage.app.deps.clone();
     let at = doors.admin.local_addr()?;
-    let lease = Lease::hold(deps.clone());
+    let lease = Lease::hold(deps.clone(), stop.clone());
     let pages = web::WebState::new(deps.clone(), Some(counts));
     let servers = [
         tokio::spawn(web::serve(
@@ -93,7 +93,7 @@ pub async fn stay(
         }
     }
     drop(simulation);
-    lease.end().await;
+    lease.end().await?;
     for server in servers {
         server.await??;
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use super::files::{self, ConfigFile};
-use super::{Checked, Document};
+use super::{Checked, Document, registered};
 use crate::config::calendar::Calendar;
 use crate::config::problem::nearest;
 use crate::config::source::Source;
@@ -54,8 +54,13 @@ pub fn check(config: &Path, templates: &Path) -> Result<Checked, Vec<Problem>> {
             senders(source, cadence, settings, &mut problems);
             if let Some(registry) = &registry {
                 step_templates(source, cadence, settings, registry, &mut problems);
+                registered::steps(source, cadence, settings, registry, &mut problems);
             }
         }
+    }
+    if let (Some((settings, _)), Some(registry)) = (&settings, &registry) {
+        let found = registered::texts(settings, registry).into_iter();
+        problems.extend(found.map(|problem| template_problem(templates, problem)));
     }
     if let Some((settings, source)) = &settings {
         for (region, calendar) in &settings.gate.calendars {

@@ -4,6 +4,7 @@ pub mod check;
 pub mod diff;
 mod files;
 mod people;
+mod registered;
 pub mod write;
 
 use std::collections::BTreeMap;

@@ -19,6 +19,7 @@ use crate::domain::gate::{Charge, Clearance};
 use crate::domain::return_path;
 use crate::domain::segments;
 use crate::domain::zone::local_date;
+use crate::engine::registered;
 use crate::engine::rules::Rules;
 use crate::render::message::{Rendered, Wanted, render};
 use crate::render::mime::{Envelope, build_email};
@@ -160,6 +161,7 @@ fn same_again(deps: &Deps, touch: &ClaimedTouch, person: &PersonRow, body: Body)
         row,
         mail_from,
         message_id,
+        registered,
     } = body.letter;
     let kind: ChannelKind = touch.channel.parse().ok()?;
     let address = match kind {
@@ -184,6 +186,7 @@ fn same_again(deps: &Deps, touch: &ClaimedTouch, person: &PersonRow, body: Body)
             to: row.address.clone(),
             text: String::from_utf8(body.bytes).ok()?,
             message_id: row.id.to_string(),
+            registered,
         }),
         ChannelKind::Task => return None,
     };
@@ -204,13 +207,19 @@ fn same_again(deps: &Deps, touch: &ClaimedTouch, person: &PersonRow, body: Body)
 
 /// What is kept of a message while its end is not certain. A task is no letter: its row is written with the outcome.
 pub fn body_of(message: &BuiltMessage, row: &MessageRow, now: DateTime<Utc>) -> Option<Box<Body>> {
-    let (bytes, mail_from, message_id) = match message {
+    let (bytes, mail_from, message_id, registered) = match message {
         BuiltMessage::Email(mail) => (
             mail.bytes.clone(),
             mail.mail_from.clone(),
             mail.message_id.clone(),
+            None,
         ),
-        BuiltMessage::Sms(sms) => (sms.text.clone().into_bytes(), String::new(), String::new()),
+        BuiltMessage::Sms(sms) => (
+            sms.text.clone().into_bytes(),
+            String::new(),
+            String::new(),
+            sms.registered.clone(),
+        ),
         BuiltMessage::Task => return None,
     };
     Some(Box::new(Body {
@@ -219,6 +228,7 @@ pub fn body_of(message: &BuiltMessage, row: &MessageRow, now: DateTime<Utc>) -> 
             row: row.clone(),
             mail_from,
             message_id,
+            registered,
         },
         keep_until: now + BODY_KEPT,
     }))
@@ -302,6 +312,8 @@ fn draft(
             (BuiltMessage::Email(built), None, hash)
         }
         Rendered::Sms(words) => {
+            let place = (step.template.as_str(), words.locale.as_str());
+            let registered = registered::fill(&deps.settings, rules, &sender, place, &context, &links)?;
             row.locale = words.locale;
             let counted = segments::segments(&words.text);
             row.segments = i16::try_from(counted.count).ok();
@@ -316,6 +328,7 @@ fn draft(
                     to,
                     text: words.text,
                     message_id,
+                    registered,
                 }),
                 None,
                 hash,

@@ -2,6 +2,7 @@
 
 mod click;
 mod open;
+mod receipts;
 mod sms;
 mod task;
 mod unsubscribe;
@@ -30,6 +31,9 @@ pub fn routes() -> Routes {
         )
         .at("/sms/twilio", post(sms::twilio))
         .at("/sms/twilio/status/{message}", post(sms::twilio_status))
+        .at("/sms/aliyun/{token}", post(receipts::aliyun))
+        .at("/sms/tencent/{token}", post(receipts::tencent))
+        .at("/sms/vonage/{token}", post(receipts::vonage))
         .at("/healthz", get(probe::alive))
         .wrap(|router| router.layer(DefaultBodyLimit::max(MOST_BYTES)))
 }

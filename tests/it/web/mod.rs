@@ -6,6 +6,7 @@ mod figures;
 mod forms;
 mod links;
 mod looking;
+mod receipts;
 mod rights;
 pub mod site;
 mod texts;

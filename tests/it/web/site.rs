@@ -29,6 +29,8 @@ use crate::harness::TestDb;
 pub const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 /// How recipients are said to reach the public listener.
 pub const PUBLIC_URL: &str = "https://links.example.com";
+/// The secret end of the addresses at which the others report.
+pub const RECEIPTS: &str = "r3ceipts";
 /// The auth token of the Twilio account.
 pub const TWILIO_TOKEN: &str = "an auth token";
 /// The person's number.
@@ -83,6 +85,24 @@ impl Site {
             file.display()
         );
         settings.senders.push(toml::from_str(&sender).unwrap());
+        let ending = secrets.path().join("ending");
+        std::fs::write(&ending, RECEIPTS).unwrap();
+        let (key, ending) = (file.display(), ending.display());
+        for table in [
+            format!(
+                "aliyun = {{ access_key_id = \"L\", access_key_secret = {{ file = \"{key}\" }}, sign_name = \"x\", receipt_token = {{ file = \"{ending}\" }} }}"
+            ),
+            format!(
+                "tencent = {{ secret_id = \"A\", secret_key = {{ file = \"{key}\" }}, app_id = \"1\", sign_name = \"x\", receipt_token = {{ file = \"{ending}\" }} }}"
+            ),
+            format!(
+                "vonage = {{ api_key = \"k\", signature_secret = {{ file = \"{key}\" }}, from = \"x\", receipt_token = {{ file = \"{ending}\" }} }}"
+            ),
+        ] {
+            let name = table.split(' ').next().unwrap();
+            let sender = format!("name = \"{name}\"\nchannel = \"sms\"\n{table}");
+            settings.senders.push(toml::from_str(&sender).unwrap());
+        }
         let clock = Clock::manual(start());
         let options = Options {
             clock,
