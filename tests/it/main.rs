@@ -36,6 +36,7 @@ mod sms;
 mod smtp;
 mod store;
 mod templates;
+mod trail;
 mod two_daemons;
 mod uncertain;
 mod upkeep;
