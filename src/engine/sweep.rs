@@ -55,6 +55,9 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
             summary.done += outcome::retry_uncertain(&mut conn, class.number(), before, now).await?;
         }
     }
+    summary.done += uncertain::consult_trail(deps, &mut conn, now)
+        .await?
+        .unsigned_abs();
     uncertain::watch(deps, &mut conn, now).await?;
     summary.done += body::forget(&mut conn, now, BATCH).await?;
     summary.done += audience_change::trim(&mut conn, CHANGES).await?;

@@ -10,6 +10,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::Deps;
+use super::journal::trail;
 use crate::domain::id::IdSource;
 use crate::domain::zone::local_date;
 use crate::store::audit::{self, Deed};
@@ -18,6 +19,10 @@ use crate::store::{control, uncertain};
 
 /// The mark up to which growth was told of.
 const MARK: &str = "uncertain";
+/// How many are looked up in the trail at once, the latest first.
+const MOST: i64 = 10_000;
+/// What stands where the answer would, when the trail knows only that there was one.
+pub const FROM_TRAIL: &str = "answered, as the trail of its host says";
 /// How long the task of a day may wait.
 const PATIENCE: TimeDelta = TimeDelta::days(1);
 
@@ -135,7 +140,7 @@ pub async fn settle(
     } else {
         format!("settled by {by}: {reason}")
     };
-    if !uncertain::settle(&mut tx, message, finding.as_str(), &why, now).await? {
+    if uncertain::settle(&mut tx, &[message], finding.as_str(), &why, now).await? == 0 {
         return Ok(Settled::Certain(before));
     }
     let deed = Deed {
@@ -150,6 +155,40 @@ pub async fn settle(
     audit::record(&mut tx, deed).await?;
     tx.commit().await?;
     Ok(Settled::Done)
+}
+
+/// What this host itself saw of messages that became uncertain: a process that was killed after it had read an answer, and before
+/// that was written to the database, has left it in the trail. Only those are looked up that were not looked up before.
+/// Returns how many were settled.
+pub async fn consult_trail(deps: &Deps, conn: &mut PgConnection, now: DateTime<Utc>) -> Result<i64> {
+    let Some(folder) = deps.journal.folder() else {
+        return Ok(0);
+    };
+    let found = uncertain::since(conn, deps.journal.looked_since(), MOST).await?;
+    let new = deps.journal.look(&found);
+    if new.is_empty() {
+        return Ok(0);
+    }
+    let ends = trail::ends(folder)?;
+    let mut settled = 0;
+    // Nothing is made of `again`: it may be the word about an earlier try than the one that is unknown.
+    for finding in [Finding::Accepted, Finding::Refused] {
+        let seen: Vec<Uuid> = new
+            .iter()
+            .filter(|id| ends.get(id).is_some_and(|word| word == finding.as_str()))
+            .copied()
+            .collect();
+        if !seen.is_empty() {
+            settled += uncertain::settle(conn, &seen, finding.as_str(), FROM_TRAIL, now).await?;
+        }
+    }
+    if settled > 0 {
+        tracing::info!(
+            messages = settled,
+            "the trail of this host settled what was uncertain"
+        );
+    }
+    Ok(settled)
 }
 
 /// Tells of those that came since it was told last: in the log each time, and once a day as a task of nobody's, so that

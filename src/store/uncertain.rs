@@ -89,20 +89,41 @@ pub async fn outcome(conn: &mut PgConnection, message_id: Uuid) -> Result<Option
     )
 }
 
-/// Settles one as accepted or refused, with its touch. One more try that is owed is not made, unless it has crossed already.
-/// False = it is not uncertain.
+/// Those that became so after an instant, the latest first: message and when.
+pub async fn since(
+    conn: &mut PgConnection,
+    after: Option<DateTime<Utc>>,
+    limit: i64,
+) -> Result<Vec<(Uuid, DateTime<Utc>)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        select id, done_at from message
+        where outcome = 'uncertain' and done_at > coalesce($1, '-infinity'::timestamptz)
+        order by done_at desc, id
+        limit $2
+        "#,
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.done_at)).collect())
+}
+
+/// Settles those of the messages that are uncertain as accepted or refused, with their touches. One more try that is owed is
+/// not made, unless it has crossed already. Returns how many.
 pub async fn settle(
     conn: &mut PgConnection,
-    message_id: Uuid,
+    message_ids: &[Uuid],
     outcome: &str,
     why: &str,
     now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query_scalar!(
+) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(
         r#"
         with m as (
             update message set outcome = $2, reply = $3, done_at = $4
-            where id = $1 and outcome = 'uncertain'
+            where id = any($1) and outcome = 'uncertain'
             returning id, touch_id
         ), owed as (
             delete from queue q using m where q.touch_id = m.touch_id and q.state <> 'crossing'
@@ -112,13 +133,12 @@ pub async fn settle(
         )
         select count(*) as "n!" from m
         "#,
-        message_id,
+        message_ids,
         outcome,
         why,
         now,
         touch_state(outcome),
     )
     .fetch_one(conn)
-    .await?;
-    Ok(done > 0)
+    .await?)
 }

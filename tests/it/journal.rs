@@ -531,6 +531,9 @@ async fn a_running_daemon_looks_again_after_the_database_was_away() {
         .unwrap();
     sqlx::query("delete from pace").execute(&mut *own).await.unwrap();
     drop(own);
+    // Long enough that the daemon, which looks at its work four times a second, has found the door shut.
+    let knocks = tokio::time::Instant::now() + std::time::Duration::from_secs(2);
+    tokio::time::sleep_until(knocks).await;
     door(true).await;
     let reason = until("the brake is on", async || {
         let said: Result<Option<String>, _> =

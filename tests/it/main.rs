@@ -43,6 +43,7 @@ mod sms_providers;
 mod smtp;
 mod store;
 mod templates;
+mod trail;
 mod two_daemons;
 mod uncertain;
 mod upkeep;

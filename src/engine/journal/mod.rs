@@ -9,13 +9,14 @@
 
 pub mod trail;
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -27,6 +28,8 @@ use crate::store::StoreError;
 
 /// How many outcomes are replayed at once.
 const CHUNK: usize = 1000;
+/// How much later than others a daemon may write down that a message is uncertain.
+const LATE: TimeDelta = TimeDelta::minutes(1);
 
 /// The folder, and what this process writes there.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ struct Place {
     database: Uuid,
     outcomes: Mutex<Option<File>>,
     trail: Mutex<Trail>,
+    /// The uncertain messages that were looked up in the trail last, and when they became so.
+    looked: Mutex<HashMap<Uuid, DateTime<Utc>>>,
 }
 
 impl Journal {
@@ -54,6 +59,7 @@ impl Journal {
                 process,
                 database,
                 outcomes: Mutex::default(),
+                looked: Mutex::default(),
             }),
         }
     }
@@ -136,6 +142,29 @@ impl Journal {
         if let Err(error) = written {
             tracing::error!(%error, "it could not even be set aside");
         }
+    }
+
+    /// Uncertain messages that became so before this were looked up already; those of other daemons may come with a little delay.
+    pub fn looked_since(&self) -> Option<DateTime<Utc>> {
+        let place = self.place.as_ref()?;
+        Some(*lock(&place.looked).values().max()? - LATE)
+    }
+
+    /// Which of these were not looked up before.
+    pub fn look(&self, found: &[(Uuid, DateTime<Utc>)]) -> Vec<Uuid> {
+        let Some(place) = &self.place else {
+            return Vec::new();
+        };
+        let mut looked = lock(&place.looked);
+        let new: Vec<Uuid> = found
+            .iter()
+            .map(|(id, _)| *id)
+            .filter(|id| !looked.contains_key(id))
+            .collect();
+        if !new.is_empty() {
+            *looked = found.iter().copied().collect();
+        }
+        new
     }
 
     /// How many outcomes were set aside.

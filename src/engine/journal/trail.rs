@@ -3,6 +3,7 @@
 //! It is the second memory beside the database. One that was restored from an older copy, promoted while it lagged, or that
 //! lost commits in a crash does not know the last of it. It holds ids and names of steps, no addresses and no words.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -173,6 +174,24 @@ pub fn last_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(last)
+}
+
+/// The last word on each message at the end of every process's trail. A message that crossed again after it has none.
+pub fn ends(folder: &Path) -> io::Result<HashMap<Uuid, String>> {
+    let mut ends = HashMap::new();
+    for path in last_files(folder)? {
+        for line in lines(&path, true)? {
+            match line {
+                Line::Crossed { marks, .. } => {
+                    for mark in marks {
+                        ends.remove(&mark.message);
+                    }
+                }
+                Line::Ended { outcomes } => ends.extend(outcomes),
+            }
+        }
+    }
+    Ok(ends)
 }
 
 fn process_of(path: &Path) -> Option<&str> {
