@@ -32,7 +32,7 @@ fn ended(touch_id: Uuid, id: Uuid, outcome: &str) -> Ended {
         subject: None,
         segments: None,
         encoding: None,
-        vars: serde_json::json!({}),
+        vars: "{}".to_owned(),
         hash: String::new(),
         outcome: outcome.to_owned(),
         reply: None,
