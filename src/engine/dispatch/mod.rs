@@ -28,9 +28,9 @@ use crate::store::outcome::MessageRow;
 use crate::store::queue::{self, ClaimedTouch, Held};
 
 /// How many touches one claim takes.
-const BATCH: i64 = 200;
+const BATCH: i64 = 300;
 /// How many attempts may be under way before nothing more is claimed.
-const IN_FLIGHT: usize = 320;
+const IN_FLIGHT: usize = 600;
 
 /// Hands touches over. One per daemon; holds the attempts that are under way.
 pub struct Dispatcher {
