@@ -1,18 +1,27 @@
 //! What a killed process had read and not written: its host's trail settles it, and only it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::BoxFuture;
+use kith::channel::{BuiltMessage, Channel, Crossing, SendOutcome};
+use kith::config::Mode;
+use kith::daemon::identity;
+use kith::domain::gate::Clearance;
+use kith::domain::id::IdSource;
 use kith::engine::dispatch::Dispatcher;
-use kith::engine::journal::Journal;
+use kith::engine::journal::{Journal, trail};
 use kith::engine::outcomes::Ended;
 use kith::engine::sweep;
 use kith::engine::uncertain::FROM_TRAIL;
+use kith::sandbox::gate::Gate;
 use kith::store::outcome::{Again, MessageRow};
 use kith::store::{control, partition};
 use uuid::Uuid;
 
-use crate::rig::{OPEN_HOURS, Postbox, Town, bury, one_mail, within};
+use crate::rig::{OPEN_HOURS, Postbox, Town, bury, one_mail, until, within};
 
 fn tuesday() -> DateTime<Utc> {
     "2027-03-02T10:00:00Z".parse().unwrap()
@@ -119,6 +128,72 @@ async fn an_answer_that_was_read_and_not_written_is_found_in_the_trail() {
     }
     gate.kill();
     within(dispatcher.drain()).await;
+}
+
+/// Gives up before its crossing is answered.
+struct Impatient {
+    ready: Gate,
+    gave_up: Gate,
+}
+
+impl Channel for Impatient {
+    fn send<'a>(
+        &'a self,
+        _clearance: Clearance,
+        _message: &'a BuiltMessage,
+        crossing: &'a dyn Crossing,
+    ) -> BoxFuture<'a, SendOutcome> {
+        Box::pin(async move {
+            self.ready.pass().await;
+            let answer = tokio::time::timeout(Duration::from_millis(200), crossing.cross()).await;
+            assert!(answer.is_err(), "it was answered in time: {answer:?}");
+            self.gave_up.pass().await;
+            SendOutcome::Withdrawn
+        })
+    }
+}
+
+/// The database is slow, the attempt is withdrawn, and only then its crossing commits: nobody has the mail, and nothing is
+/// behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crossing_that_came_too_late_is_no_reason_for_the_brake() {
+    let town = Town::found(OPEN_HOURS, &[one_mail("first")], tuesday()).await;
+    town.settle(1, 1).await;
+    town.queue("first", tuesday(), "true").await;
+    let room = tempfile::tempdir().unwrap();
+    let folder = room.path().join("journal");
+    let (ready, gave_up) = (Gate::shut(), Gate::shut());
+    gave_up.open();
+    let channel = Impatient {
+        ready: ready.clone(),
+        gave_up: gave_up.clone(),
+    };
+    let deps = town.daemon_of(Arc::new(channel), Some(&folder)).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    within(dispatcher.run_once(tuesday())).await.unwrap();
+    within(ready.arrived(1)).await;
+    // The crossing has its queue row and waits for the cap's; the withdrawal waits for the queue row.
+    let mut slow = town.db.pool.begin().await.unwrap();
+    sqlx::query("select from pace for update")
+        .execute(&mut *slow)
+        .await
+        .unwrap();
+    ready.open();
+    within(gave_up.arrived(1)).await;
+    slow.rollback().await.unwrap();
+    within(dispatcher.drain()).await;
+    let waits = "select count(*) from queue where state = 'waiting' and held = 'deferred'";
+    assert_eq!(town.count(waits).await, 1);
+    drop((dispatcher, deps));
+    until("the crosser has said its last word", async || {
+        let ended = trail::ends(&folder).unwrap();
+        ended.values().all(|word| word == "again").then_some(())
+    })
+    .await;
+    let pool = &town.db.pool;
+    let may = identity::check(pool, Mode::Live, Some(&folder), &IdSource::Random, tuesday()).await;
+    assert!(may.unwrap());
+    assert_eq!(town.count("select count(*) from control where brake").await, 0);
 }
 
 #[tokio::test]

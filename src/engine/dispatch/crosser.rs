@@ -175,6 +175,8 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
         let marks = group
             .iter()
             .filter(|request| passed.contains(&request.member.touch_id))
+            // Who has given up meanwhile sends nothing, and may have said so in the trail already.
+            .filter(|request| !request.answer.is_closed())
             .map(|request| request.mark.clone())
             .collect();
         if let Err(error) = deps.journal.crossed(marks, now).await {
@@ -182,6 +184,7 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
             tracing::error!(%error, "the trail of the crossings could not be written");
         }
     }
+    let mut given_up = Vec::new();
     for request in group {
         let verdict = if passed.contains(&request.member.touch_id) && request.is_in_time(deps.clock.now()) {
             Crossed::Go
@@ -189,7 +192,12 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
             Crossed::Stop
         };
         // The attempt may have been given up meanwhile; its row then ends as withdrawn or uncertain.
-        let _ = request.answer.send(verdict);
+        if request.answer.send(verdict).is_err() {
+            given_up.push(request.mark.message);
+        }
+    }
+    if let Err(error) = deps.journal.given_up(&given_up) {
+        tracing::error!(%error, "the trail of the crossings could not be written");
     }
 }
 

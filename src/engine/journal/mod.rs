@@ -123,6 +123,19 @@ impl Journal {
         Ok(())
     }
 
+    /// Notes attempts that were over before their crossing was answered: the dot of none of them was sent.
+    pub fn given_up(&self, messages: &[Uuid]) -> Result<()> {
+        let Some(place) = self.place.as_ref().filter(|_| !messages.is_empty()) else {
+            return Ok(());
+        };
+        let outcomes = messages
+            .iter()
+            .map(|message| (*message, "again".to_owned()))
+            .collect();
+        lock(&place.trail).append(&Line::Ended { outcomes })?;
+        Ok(())
+    }
+
     /// Keeps an outcome that the database refuses, for people to look at.
     pub fn set_aside(&self, ended: &Ended, error: &StoreError) {
         metrics::counter!("kith_outcomes_refused_total").increment(1);
