@@ -101,7 +101,7 @@ async fn after_a_4xx_the_same_bytes_go_out_whatever_became_of_the_template() {
         String::from_utf8_lossy(&seen[0]),
         String::from_utf8_lossy(&seen[1])
     );
-    let told = "select count(*) from message where outcome = 'accepted' and tries = 2 and length(hash) = 64";
+    let told = "select count(*) from message where outcome = 'accepted' and tries = 2 and length(hash) = 43";
     assert_eq!(town.count(told).await, 1);
     sweep::run_once(&deps, town.now()).await.unwrap();
     assert_eq!(

@@ -39,7 +39,6 @@ const SHARD_OF: &[(&str, &str)] = &[
     ("decision", "contact_id"),
     ("event", "contact_id"),
     ("grievance", "account_id"),
-    ("audience_member", "contact_id"),
     ("fact_change", "contact_id"),
 ];
 
