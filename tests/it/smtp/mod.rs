@@ -22,7 +22,7 @@ use kith::domain::gate::Clearance;
 use kith::sandbox::smtp::{Record, SmtpSandbox, SmtpSandboxOptions};
 
 /// Longer than anything here may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A server and a channel with the one sender `main`.
 struct Rig {
