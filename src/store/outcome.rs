@@ -300,7 +300,7 @@ pub async fn again(conn: &mut PgConnection, rows: &[Again]) -> Result<u64, Store
 }
 
 /// A withdrawn attempt whose row was swept as uncertain meanwhile: it surely was not sent, so it comes back to life, and
-/// what its crossing charged to the caps is given back.
+/// what its crossing charged to the caps is given back. Where an earlier try is unknown, it stays so.
 pub async fn revive_withdrawn(
     conn: &mut PgConnection,
     message_ids: &[Uuid],
@@ -314,6 +314,8 @@ pub async fn revive_withdrawn(
         with m as (
             delete from message m
             where m.id = any($1) and m.outcome = 'uncertain'
+              -- Of this very try: a row of an earlier one is the only record that it may have arrived.
+              and m.tries = 1 and not exists (select 1 from queue q where q.touch_id = m.touch_id)
             returning m.*
         ), refunded as (
             update pace p

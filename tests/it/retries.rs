@@ -164,6 +164,39 @@ async fn what_is_owed_and_unknown_is_tried_again_with_the_same_bytes() {
     assert_eq!(seen[0], seen[1]);
 }
 
+/// The dot of the second try never went out; that says nothing about the first.
+#[tokio::test]
+async fn a_withdrawn_second_try_does_not_forget_that_the_first_is_unknown() {
+    let town = town().await;
+    let unknown = SendOutcome::Uncertain {
+        why: "cut".to_owned(),
+    };
+    let script = Script::answering(vec![unknown, SendOutcome::Withdrawn]);
+    let deps = town.daemon(Arc::new(script.clone())).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    town.queue("news", monday(), FIRST).await;
+    sqlx::query("update queue set class = 0")
+        .execute(&town.db.pool)
+        .await
+        .unwrap();
+    run_dry(&deps, &mut dispatcher).await;
+    town.clock.advance(TimeDelta::minutes(20)).unwrap();
+    sweep::run_once(&deps, town.now()).await.unwrap();
+    run_dry(&deps, &mut dispatcher).await;
+    assert_eq!(script.seen().len(), 2);
+    let unknown = "select count(*) from message where outcome = 'uncertain'";
+    assert_eq!(town.count(unknown).await, 1, "the first may have arrived");
+    assert_eq!(
+        town.count("select count(*) from queue").await,
+        1,
+        "and is still owed once more"
+    );
+    town.clock.advance(TimeDelta::minutes(1)).unwrap();
+    run_dry(&deps, &mut dispatcher).await;
+    let told = "select count(*) from message where outcome = 'accepted' and tries = 2";
+    assert_eq!(town.count(told).await, 1);
+}
+
 #[tokio::test]
 async fn a_sign_of_life_ends_what_waits_for_another_try() {
     let town = town().await;
