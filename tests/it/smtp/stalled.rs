@@ -108,6 +108,5 @@ async fn five_hundred_silent_servers_cost_the_others_little_and_nobody_outlives_
         gate.kill();
         within(silent.disconnected()).await;
     }
-    // The figure itself is printed above; machines that do other work meanwhile are not the matter here.
-    assert!(best > 0.6, "at best {best:.2} of the rate alone");
+    assert!(best > 0.9, "at best {best:.2} of the rate alone");
 }
