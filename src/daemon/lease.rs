@@ -6,17 +6,25 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chrono::TimeDelta;
+use sqlx::PgConnection;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::identity;
+use super::{Role, identity};
 use crate::clock::Clock;
+use crate::config::Mode;
 use crate::engine::Deps;
+use crate::store::daemon::Process;
+use crate::store::queue::Incarnation;
 use crate::store::{self, StoreError, daemon};
 
 /// A daemon whose clock differs more than this from the database's claims nothing: it would send early or late.
 const MOST_OFF: TimeDelta = TimeDelta::seconds(5);
+
+/// Between two tries of the guard to hold a connection.
+const GUARD_PAUSE: Duration = Duration::from_secs(1);
 
 /// The lease of this process, kept by a task of its own.
 #[derive(Clone)]
@@ -24,17 +32,19 @@ pub struct Lease {
     may_claim: Arc<AtomicBool>,
     outdated: Arc<OnceLock<StoreError>>,
     doubt: Arc<Notify>,
-    keeper: Arc<Mutex<Option<JoinHandle<()>>>>,
+    keepers: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl Lease {
     /// Starts to keep it. Cancels `stop` when a newer kith has migrated the database.
-    pub fn hold(deps: Arc<Deps>, stop: CancellationToken) -> Self {
+    pub fn hold(deps: Arc<Deps>, role: Role, stop: CancellationToken) -> Self {
         let may_claim = Arc::new(AtomicBool::new(false));
         let outdated = Arc::new(OnceLock::new());
         let doubt = Arc::new(Notify::new());
+        let guard = tokio::spawn(guard(deps.clone(), may_claim.clone(), doubt.clone()));
         let keeper = tokio::spawn(keep(
             deps,
+            vec![role.as_str().to_owned()],
             may_claim.clone(),
             outdated.clone(),
             doubt.clone(),
@@ -44,7 +54,7 @@ impl Lease {
             may_claim,
             outdated,
             doubt,
-            keeper: Arc::new(Mutex::new(Some(keeper))),
+            keepers: Arc::new(Mutex::new(vec![guard, keeper])),
         }
     }
 
@@ -62,12 +72,11 @@ impl Lease {
 
     /// Stops keeping it. The error is why this program cannot go on with this database: its schema is newer.
     pub async fn end(self) -> Result<(), StoreError> {
-        if let Some(keeper) = self.keeper.lock().await.take() {
+        for keeper in self.keepers.lock().await.drain(..) {
             keeper.abort();
             // Aborted or done, it has let go of what it held.
             let _ = keeper.await;
         }
-        drop(self.keeper);
         Arc::into_inner(self.outdated)
             .and_then(OnceLock::into_inner)
             .map_or(Ok(()), Err)
@@ -76,6 +85,7 @@ impl Lease {
 
 async fn keep(
     deps: Arc<Deps>,
+    roles: Vec<String>,
     may_claim: Arc<AtomicBool>,
     outdated: Arc<OnceLock<StoreError>>,
     doubt: Arc<Notify>,
@@ -91,19 +101,7 @@ async fn keep(
     // The journal was read before this process began; from then on only after the database was away.
     let mut doubtful = false;
     loop {
-        if let Err(newer @ StoreError::SchemaTooNew { .. }) = schema(&deps).await {
-            tracing::error!(reason = %newer, "a newer kith takes over: draining");
-            may_claim.store(false, Ordering::Relaxed);
-            // Set once: after it there is no further look.
-            let _ = outdated.set(newer);
-            stop.cancel();
-            // What is under way is still ours until it has ended.
-            loop {
-                let _ = alive(&deps).await;
-                tokio::time::sleep(every).await;
-            }
-        }
-        match beat(&deps, doubtful).await {
+        match beat(&deps, &roles, doubtful).await {
             Ok(may) => {
                 doubtful = false;
                 may_claim.store(may, Ordering::Relaxed);
@@ -115,9 +113,34 @@ async fn keep(
                 may_claim.store(false, Ordering::Relaxed);
             }
         }
+        if let Err(newer @ StoreError::SchemaTooNew { .. }) = schema(&deps).await {
+            tracing::error!(reason = %newer, "a newer kith takes over: draining");
+            may_claim.store(false, Ordering::Relaxed);
+            // Set once: after it there is no further look.
+            let _ = outdated.set(newer);
+            stop.cancel();
+            // What is under way is still ours until it has ended.
+            loop {
+                let _ = alive(&deps, &roles).await;
+                tokio::time::sleep(every).await;
+            }
+        }
         tokio::select! {
             () = tokio::time::sleep(every) => {}
             () = doubt.notified() => doubtful = true,
+        }
+    }
+}
+
+/// Raises the doubt as soon as the database was away, however short: a failover that nothing was asked during shows in no other
+/// way. Behind a pooler the connection is the pooler's, and only the heartbeat tells.
+async fn guard(deps: Arc<Deps>, may_claim: Arc<AtomicBool>, doubt: Arc<Notify>) {
+    loop {
+        let cut = store::until_cut(&deps.pool).await;
+        may_claim.store(false, Ordering::Relaxed);
+        doubt.notify_one();
+        if cut.is_err() {
+            tokio::time::sleep(GUARD_PAUSE).await;
         }
     }
 }
@@ -127,24 +150,54 @@ async fn schema(deps: &Deps) -> Result<(), StoreError> {
     store::check_not_outdated(&mut conn).await
 }
 
+async fn known(deps: &Deps, who: Incarnation) -> Result<bool> {
+    let mut conn = deps.pool.acquire().await?;
+    Ok(daemon::is_known(&mut conn, who.id).await?)
+}
+
 /// One heartbeat, and a look at whose answer it was. False when nothing may be claimed: this machine's clock is too far off, or
 /// the database is a copy that live mode is not bound to.
-async fn beat(deps: &Deps, doubtful: bool) -> Result<bool> {
-    let in_time = alive(deps).await?;
-    let memory = deps.journal.folder().filter(|_| doubtful);
+async fn beat(deps: &Deps, roles: &[String], doubtful: bool) -> Result<bool> {
+    let before = deps.incarnation();
+    let in_time = alive(deps, roles).await?;
+    // Who was buried is known to have lived. A server that never heard of us has forgotten more.
+    let unknown = deps.incarnation() != before && !known(deps, before).await?;
+    let memory = deps.journal.folder().filter(|_| doubtful || unknown);
     let mode = deps.settings.delivery.mode;
     let bound = identity::check(&deps.pool, mode, memory, &deps.ids, deps.clock.now()).await?;
     Ok(in_time && bound)
 }
 
+/// Registers this process as a new incarnation.
+pub async fn register(
+    conn: &mut PgConnection,
+    id: Uuid,
+    roles: &[String],
+    mode: Mode,
+) -> Result<Incarnation, StoreError> {
+    let host = nix::unistd::gethostname()
+        .map(|host| host.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let process = Process {
+        host: &host,
+        pid: i32::try_from(std::process::id()).unwrap_or(0),
+        roles,
+        version: env!("CARGO_PKG_VERSION"),
+        mode,
+    };
+    daemon::register(conn, id, &process).await
+}
+
 /// Says that this incarnation lives, or becomes a new one. False when this machine's clock is too far off.
-async fn alive(deps: &Deps) -> Result<bool> {
+async fn alive(deps: &Deps, roles: &[String]) -> Result<bool> {
     let mut conn = deps.pool.acquire().await?;
     let Some(database) = daemon::heartbeat(&mut conn, deps.incarnation()).await? else {
         let id = deps.ids.next(deps.clock.now());
-        let new = daemon::register_again(&mut conn, deps.incarnation(), id).await?;
+        let new = register(&mut conn, id, roles, deps.settings.delivery.mode).await?;
         deps.reincarnate(new);
-        tracing::warn!("this daemon had been declared dead; it goes on as a new incarnation");
+        tracing::warn!(
+            "this daemon had been declared dead, or is unknown here; it goes on as a new incarnation"
+        );
         return Ok(true);
     };
     let off = match deps.clock {

@@ -52,7 +52,7 @@ pub mod user;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use tokio::time::{Instant, timeout_at};
 
@@ -314,6 +314,14 @@ async fn settle_role(connection: &mut PgConnection) -> Result<bool, StoreError> 
             .await?;
     }
     Ok(settled)
+}
+
+/// Holds a connection that is used for nothing, and returns when it is cut. A pool replaces a cut one without a word, and the new
+/// one may lead to another server, or to the same one with less in it.
+pub async fn until_cut(pool: &PgPool) -> Result<(), StoreError> {
+    let mut held = PgListener::connect_with(pool).await?;
+    while held.try_recv().await?.is_some() {}
+    Ok(())
 }
 
 /// This transaction takes its time: it may stand still and wait for locks for as long as it must. For imports, backups and

@@ -41,6 +41,7 @@ const COMMANDS: &[&str] = &[
     "backup",
     "restore",
     "recover",
+    "daemons",
     "doctor",
     "version",
 ];

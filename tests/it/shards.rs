@@ -194,14 +194,16 @@ fn partitioned(name: &str, body: &str, keys: &mut Vec<String>) -> String {
         lines.push("shard smallint not null default 0".to_owned());
     }
     lines.extend(added);
-    let parts: String = (0..PARTS)
-        .map(|n| {
-            format!(";\ncreate table {name}_p{n} partition of {name} for values with (modulus {PARTS}, remainder {n})")
-        })
-        .collect();
+    let part = |n| {
+        format!(
+            "create table {name}_p{n} partition of {name} for values with (modulus {PARTS}, remainder {n})"
+        )
+    };
+    let parts: Vec<String> = (0..PARTS).map(part).collect();
     format!(
-        "create table {name} ({}) partition by hash (shard){parts}",
-        lines.join(", ")
+        "create table {name} ({}) partition by hash (shard);\n{}",
+        lines.join(", "),
+        parts.join(";\n")
     )
 }
 
@@ -246,11 +248,13 @@ fn rewritten() -> (String, Vec<String>) {
 
 async fn lay_out(conn: &mut PgConnection, ddl: String) {
     let person = sharded();
-    let mut script = format!("create schema parted; set search_path = parted;\n{ddl};\ncreate schema one;\n");
-    for table in person {
-        script += &format!("create view one.{table} as select * from parted.{table} where shard = 7;\n");
-    }
-    script += "set search_path = one, parted; set plan_cache_mode = force_generic_plan; set enable_partition_pruning = on;";
+    let view = |table| format!("create view one.{table} as select * from parted.{table} where shard = 7;");
+    let views: Vec<String> = person.into_iter().map(view).collect();
+    let script = format!(
+        "create schema parted; set search_path = parted;\n{ddl};\ncreate schema one;\n{}
+         set search_path = one, parted; set plan_cache_mode = force_generic_plan; set enable_partition_pruning = on;",
+        views.join("\n")
+    );
     sqlx::raw_sql(AssertSqlSafe(script)).execute(conn).await.unwrap();
 }
 
