@@ -21,7 +21,7 @@ demo: toolchain ## play three months of a sample company (ARGS="--help" for its 
 	$(TARGET)/release/kith demo $(ARGS)
 
 test: toolchain ## formatting, lints and every test; installs what they need
-	scripts/install postgres browser verifier faketime
+	scripts/install postgres pooler browser verifier faketime
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo test

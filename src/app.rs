@@ -11,14 +11,14 @@ use sqlx::PgPool;
 
 use crate::clock::Clock;
 use crate::config::{Mode, Settings};
+use crate::daemon::lease;
 use crate::domain::id::IdSource;
 use crate::domain::token::TokenKey;
 use crate::engine::journal::Journal;
 use crate::engine::links::LinkDesk;
 use crate::engine::rules::Rules;
 use crate::engine::{Channels, Deps, Parts};
-use crate::store::daemon::Process;
-use crate::store::{control, daemon, partition};
+use crate::store::{control, partition};
 
 use self::ways::Sandbox;
 
@@ -55,17 +55,8 @@ pub async fn build(pool: PgPool, settings: Settings, options: Options) -> Result
         .await
         .context("loading the rules in force")?;
     let id = options.ids.next(now);
-    let host = nix::unistd::gethostname()
-        .map(|h| h.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let process = Process {
-        host: &host,
-        pid: i32::try_from(std::process::id()).unwrap_or(0),
-        roles: &options.roles,
-        version: env!("CARGO_PKG_VERSION"),
-        mode: settings.delivery.mode,
-    };
-    let incarnation = daemon::register(&mut conn, id, &process).await?;
+    let mode = settings.delivery.mode;
+    let incarnation = lease::register(&mut conn, id, &options.roles, mode).await?;
     drop(conn);
     let sandbox = match settings.delivery.mode {
         Mode::Sandbox => Some(Sandbox::start(pool.clone(), options.clock.clone()).await?),

@@ -32,6 +32,7 @@ pub struct SendersArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// End the pause of a sender
+    #[command(after_help = "Examples:\n  kith senders resume mail")]
     Resume {
         /// Its name
         name: String,

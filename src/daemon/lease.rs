@@ -6,13 +6,18 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chrono::TimeDelta;
+use sqlx::PgConnection;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::identity;
+use super::{Role, identity};
 use crate::clock::Clock;
+use crate::config::Mode;
 use crate::engine::Deps;
+use crate::store::daemon::Process;
+use crate::store::queue::Incarnation;
 use crate::store::{self, StoreError, daemon};
 
 /// A daemon whose clock differs more than this from the database's claims nothing: it would send early or late.
@@ -33,12 +38,13 @@ pub struct Lease {
 
 impl Lease {
     /// Starts to keep it. Cancels `stop` when a newer kith has migrated the database.
-    pub fn hold(deps: Arc<Deps>, stop: CancellationToken) -> Self {
+    pub fn hold(deps: Arc<Deps>, role: Role, stop: CancellationToken) -> Self {
         let looked_at = Arc::new(AtomicU64::new(NOBODY));
         let outdated = Arc::new(OnceLock::new());
         let doubt = Arc::new(Notify::new());
         let keeper = tokio::spawn(keep(
             deps,
+            vec![role.as_str().to_owned()],
             looked_at.clone(),
             outdated.clone(),
             doubt.clone(),
@@ -86,6 +92,7 @@ impl Lease {
 
 async fn keep(
     deps: Arc<Deps>,
+    roles: Vec<String>,
     looked_at: Arc<AtomicU64>,
     outdated: Arc<OnceLock<StoreError>>,
     doubt: Arc<Notify>,
@@ -108,13 +115,13 @@ async fn keep(
             stop.cancel();
             // What is under way is still ours until it has ended.
             loop {
-                let _ = alive(&deps).await;
+                let _ = alive(&deps, &roles).await;
                 tokio::time::sleep(every).await;
             }
         }
         let made = store::connections_made();
         doubtful |= looked_at.load(Ordering::Acquire) != made;
-        match beat(&deps, doubtful).await {
+        match beat(&deps, &roles, doubtful).await {
             Ok(may) => {
                 doubtful = false;
                 looked_at.store(if may { made } else { NOBODY }, Ordering::Release);
@@ -138,24 +145,54 @@ async fn schema(deps: &Deps) -> Result<(), StoreError> {
     store::check_not_outdated(&mut conn).await
 }
 
+async fn known(deps: &Deps, who: Incarnation) -> Result<bool> {
+    let mut conn = deps.pool.acquire().await?;
+    Ok(daemon::is_known(&mut conn, who.id).await?)
+}
+
 /// One heartbeat, and a look at whose answer it was. False when nothing may be claimed: this machine's clock is too far off, or
 /// the database is a copy that live mode is not bound to.
-async fn beat(deps: &Deps, doubtful: bool) -> Result<bool> {
-    let in_time = alive(deps).await?;
-    let memory = deps.journal.folder().filter(|_| doubtful);
+async fn beat(deps: &Deps, roles: &[String], doubtful: bool) -> Result<bool> {
+    let before = deps.incarnation();
+    let in_time = alive(deps, roles).await?;
+    // Who was buried is known to have lived. A server that never heard of us has forgotten more.
+    let unknown = deps.incarnation() != before && !known(deps, before).await?;
+    let memory = deps.journal.folder().filter(|_| doubtful || unknown);
     let mode = deps.settings.delivery.mode;
     let bound = identity::check(&deps.pool, mode, memory, &deps.ids, deps.clock.now()).await?;
     Ok(in_time && bound)
 }
 
+/// Registers this process as a new incarnation.
+pub async fn register(
+    conn: &mut PgConnection,
+    id: Uuid,
+    roles: &[String],
+    mode: Mode,
+) -> Result<Incarnation, StoreError> {
+    let host = nix::unistd::gethostname()
+        .map(|host| host.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let process = Process {
+        host: &host,
+        pid: i32::try_from(std::process::id()).unwrap_or(0),
+        roles,
+        version: env!("CARGO_PKG_VERSION"),
+        mode,
+    };
+    daemon::register(conn, id, &process).await
+}
+
 /// Says that this incarnation lives, or becomes a new one. False when this machine's clock is too far off.
-async fn alive(deps: &Deps) -> Result<bool> {
+async fn alive(deps: &Deps, roles: &[String]) -> Result<bool> {
     let mut conn = deps.pool.acquire().await?;
     let Some(database) = daemon::heartbeat(&mut conn, deps.incarnation()).await? else {
         let id = deps.ids.next(deps.clock.now());
-        let new = daemon::register_again(&mut conn, deps.incarnation(), id).await?;
+        let new = register(&mut conn, id, roles, deps.settings.delivery.mode).await?;
         deps.reincarnate(new);
-        tracing::warn!("this daemon had been declared dead; it goes on as a new incarnation");
+        tracing::warn!(
+            "this daemon had been declared dead, or is unknown here; it goes on as a new incarnation"
+        );
         return Ok(true);
     };
     let off = match deps.clock {

@@ -59,7 +59,7 @@ impl Role {
 /// Runs until `stop`, then drains: nothing more is claimed, what has begun is finished, the incarnation leaves. Stops by
 /// itself, in the same order, when a newer kith has migrated the database; that is the error [`StoreError::SchemaTooNew`].
 pub async fn run(deps: Arc<Deps>, role: Role, stop: CancellationToken) -> Result<()> {
-    let lease = Lease::hold(deps.clone(), stop.clone());
+    let lease = Lease::hold(deps.clone(), role, stop.clone());
     if role.works() {
         work(&deps, &lease, &stop).await?;
     } else {

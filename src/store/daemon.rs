@@ -48,26 +48,6 @@ pub async fn register(
     Ok(Incarnation { id, epoch })
 }
 
-/// Registers a process that had been declared dead anew, as what it was.
-pub async fn register_again(
-    conn: &mut PgConnection,
-    former: Incarnation,
-    id: Uuid,
-) -> Result<Incarnation, StoreError> {
-    let epoch = sqlx::query_scalar!(
-        r#"
-        insert into daemon (id, host, pid, roles, version, mode, started_at, heartbeat_at)
-        select $1, host, pid, roles, version, mode, clock_timestamp(), clock_timestamp() from daemon where id = $2
-        returning epoch
-        "#,
-        id,
-        former.id,
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(Incarnation { id, epoch })
-}
-
 /// Renews the lease. `None` = this incarnation was declared dead and owns nothing any more.
 /// Otherwise the database's clock, to compare one's own with.
 pub async fn heartbeat(
@@ -86,6 +66,17 @@ pub async fn heartbeat(
     .fetch_optional(conn)
     .await?;
     Ok(at)
+}
+
+/// Whether there ever was this incarnation.
+pub async fn is_known(conn: &mut PgConnection, id: Uuid) -> Result<bool, StoreError> {
+    let known = sqlx::query_scalar!(
+        r#"select exists (select from daemon where id = $1) as "known!""#,
+        id
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(known)
 }
 
 /// Declares incarnations dead whose last heartbeat is older than `dead_after_secs`, and raises their epoch so that

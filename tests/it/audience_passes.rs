@@ -206,11 +206,16 @@ async fn a_further_pass_scans_no_table_and_what_all_have_seen_is_trimmed() {
         .unwrap();
     sweep::run_once(&fresh, later).await.unwrap();
     open.commit().await.unwrap();
-    assert_eq!(town.count("select count(*) from fact_change").await, 1);
-    let next = later + TimeDelta::minutes(5);
-    enroll::by_schedule(&fresh, next).await.unwrap();
-    sweep::run_once(&fresh, next).await.unwrap();
-    assert_eq!(town.count("select count(*) from fact_change").await, 0);
+    assert!(town.count("select count(*) from fact_change").await >= 1);
+    // What any transaction of this server may still be at is kept, and the server runs other proofs too.
+    let mut next = later;
+    until("what all have seen is trimmed", async || {
+        next += TimeDelta::minutes(5);
+        enroll::by_schedule(&fresh, next).await.unwrap();
+        sweep::run_once(&fresh, next).await.unwrap();
+        (town.count("select count(*) from fact_change").await == 0).then_some(())
+    })
+    .await;
 }
 
 /// Rows that sequential scans of the big tables have read so far, once no session of a daemon is left.
@@ -223,9 +228,19 @@ async fn rows_read(town: &Town) -> Vec<(String, i64)> {
             )
             .await;
         // The test's own pool stays, idle.
-        (others < 5).then_some(())
+        (others < i64::from(town.db.pool.size())).then_some(())
     })
     .await;
+    // What its idle sessions have read so far they would tell up to ten seconds later.
+    let mut idle = Vec::new();
+    while let Some(mut session) = town.db.pool.try_acquire() {
+        sqlx::query("select pg_stat_force_next_flush()")
+            .execute(&mut *session)
+            .await
+            .unwrap();
+        idle.push(session);
+    }
+    drop(idle);
     sqlx::query_as(
         "select relname::text, seq_tup_read from pg_stat_user_tables
          where relname in ('contact', 'account', 'lead', 'lead_contact', 'enrollment') order by 1",

@@ -47,6 +47,8 @@ pub struct Workshop {
     pub db: TestDb,
     /// The judge.
     pub server: SmtpSandbox,
+    /// Where `kith` finds the database, if not where the test does.
+    pub address: Option<String>,
     files: Files,
     rooms: tempfile::TempDir,
 }
@@ -68,8 +70,22 @@ impl Workshop {
         })
         .await
         .unwrap();
+        Self::at(TestDb::new().await, server, files)
+    }
+
+    /// On a database of a server of its own, with cadences of one mail each.
+    pub async fn on(db: TestDb, cadences: &[&str]) -> Self {
+        let cadences: Vec<_> = cadences.iter().map(|name| one_mail(name)).collect();
+        let server = SmtpSandbox::start(SmtpSandboxOptions::default()).await.unwrap();
+        let workshop = Self::at(db, server, |port| Files::write(&live(port), &cadences));
+        workshop.done(&["apply"]);
+        workshop
+    }
+
+    fn at(db: TestDb, server: SmtpSandbox, files: impl FnOnce(u16) -> Files) -> Self {
         Self {
-            db: TestDb::new().await,
+            db,
+            address: None,
             files: files(server.addr.port()),
             server,
             rooms: tempfile::tempdir().unwrap(),
@@ -95,7 +111,10 @@ impl Workshop {
     pub fn command(&self, room: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kith"));
         command
-            .env("DATABASE_URL", self.db.url())
+            .env(
+                "DATABASE_URL",
+                self.address.clone().unwrap_or_else(|| self.db.url()),
+            )
             // The judge knows the messages of touches; a digest to a colleague would be a stranger to it.
             .env("KITH_DIGEST__ENABLED", "false")
             .env("KITH_CONFIG", self.files.config())
@@ -252,6 +271,12 @@ impl Daemon {
     pub async fn ended(mut self) -> (ExitStatus, String) {
         let status = until("the daemon ends", async || self.child.try_wait().unwrap()).await;
         (status, std::fs::read_to_string(&self.log).unwrap())
+    }
+
+    /// SIGTERM, and waits until it has left; what it said.
+    pub async fn left(self) -> (ExitStatus, String) {
+        kill(self.pid(), Signal::SIGTERM).unwrap();
+        self.ended().await
     }
 
     /// SIGTERM, and waits until it has left.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stage::{DATABASE, Stage};
 use crate::cli::Context;
+use crate::daemon::Role;
 use crate::daemon::lease::Lease;
 use crate::domain::span::Span;
 use crate::simulate::Simulation;
@@ -53,7 +54,7 @@ pub async fn stay(
 ) -> Result<ExitCode> {
     let deps = stage.app.deps.clone();
     let at = doors.admin.local_addr()?;
-    let lease = Lease::hold(deps.clone(), stop.clone());
+    let lease = Lease::hold(deps.clone(), Role::All, stop.clone());
     let pages = web::WebState::new(deps.clone(), Some(counts));
     let servers = [
         tokio::spawn(web::serve(
