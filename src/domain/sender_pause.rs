@@ -4,6 +4,7 @@
 //! first pause is short, and each further one within a day twice as long.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 
 /// The first pause.
 const FIRST: TimeDelta = TimeDelta::minutes(5);
@@ -13,7 +14,7 @@ const LONGEST: TimeDelta = TimeDelta::hours(4);
 const FORGOTTEN: TimeDelta = TimeDelta::days(1);
 
 /// A pause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Pause {
     /// Its end.
     pub until: DateTime<Utc>,

@@ -39,7 +39,7 @@ pub enum Verdict {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What: database, clock, rules, uncertain, smtp, public url, spf, dkim, dmarc.
+    /// What: database, clock, rules, sender, uncertain, smtp, public url, spf, dkim, dmarc.
     pub area: String,
     /// How it is.
     pub verdict: Verdict,
@@ -158,6 +158,7 @@ pub async fn examine(
         daemons(&found),
     ];
     findings.extend(unsent);
+    findings.extend(paused(&found));
     findings.extend(uncertain(&found));
     Ok(Diagnosis {
         leaves: settings.delivery.mode != Mode::Sandbox
@@ -165,6 +166,18 @@ pub async fn examine(
             || found.running.any(Mode::Live),
         why: case.why(&found, settings),
         findings,
+    })
+}
+
+/// Senders that are left alone because a receiving side blocked them.
+fn paused(status: &Status) -> impl Iterator<Item = Finding> {
+    status.paused.iter().map(|one| {
+        let until = local(one.pause.until, status.zone).format("%Y-%m-%d %H:%M");
+        let text = format!(
+            "{} is blocked and left alone until {until}; its touches wait. The reply: {}",
+            one.sender, one.reason
+        );
+        Finding::new("sender", Verdict::Wrong, text)
     })
 }
 
@@ -261,7 +274,7 @@ impl Case {
         };
         Why {
             blocked: false,
-            text: waits(status) + &mode,
+            text: waits(status) + &blocked(status) + &mode,
         }
     }
 
@@ -312,6 +325,19 @@ impl Case {
     }
 }
 
+/// Which senders a receiving side blocked.
+fn blocked(status: &Status) -> String {
+    let names: Vec<&str> = status.paused.iter().map(|one| one.sender.as_str()).collect();
+    match names[..] {
+        [] => String::new(),
+        [name] => format!(" Sender {name} is blocked and left alone for a while: `kith senders`."),
+        _ => format!(
+            " Senders {} are blocked and left alone for a while: `kith senders`.",
+            names.join(", ")
+        ),
+    }
+}
+
 /// What the queue waits for.
 fn waits(status: &Status) -> String {
     let minute = |at: DateTime<Utc>| local(at, status.zone).format("%Y-%m-%d %H:%M").to_string();
@@ -356,7 +382,9 @@ fn waits(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::sender_pause::after_block;
     use crate::store::report::Count;
+    use crate::store::sender_state::Paused;
     use crate::store::status::{DaemonRow, QueueDepth};
 
     fn healthy() -> (Case, Status, Settings) {
@@ -402,6 +430,7 @@ mod tests {
                 parked: 0,
             },
             held: Vec::new(),
+            paused: Vec::new(),
             today: Vec::new(),
             uncertain: 0,
             uncertain_since: None,
@@ -450,6 +479,25 @@ mod tests {
             why.text,
             "All 3 touches that are due are held, most for quiet-hours (2); the next is looked at 2027-01-05 08:30. \
              0 sent today. Mode is sandbox: it goes to the sandbox, and nothing leaves this machine."
+        );
+    }
+
+    #[test]
+    fn a_blocked_sender_is_named() {
+        let (case, mut status, settings) = healthy();
+        let at = status.now;
+        status.paused = vec![Paused {
+            sender: "mail".into(),
+            pause: after_block(None, at).unwrap(),
+            reason: "550 5.7.1 block list".into(),
+        }];
+        let why = case.why(&status, &settings).text;
+        assert!(why.contains("Sender mail is blocked"), "{why}");
+        let told = paused(&status).next().unwrap().to_string();
+        assert_eq!(
+            told,
+            "WRONG   sender: mail is blocked and left alone until 2027-01-04 10:05; its touches wait. \
+             The reply: 550 5.7.1 block list"
         );
     }
 

@@ -13,6 +13,7 @@ use crate::config::{Mode, Settings};
 use crate::domain::zone::{day_start, local, local_date};
 use crate::store::control;
 use crate::store::report::Count;
+use crate::store::sender_state::{self, Paused};
 use crate::store::status::{self, DaemonRow, QueueDepth};
 use crate::store::uncertain;
 
@@ -38,6 +39,8 @@ pub struct Status {
     pub queue: QueueDepth,
     /// Held work by reason.
     pub held: Vec<Count>,
+    /// Senders that a receiving side blocked, and that are left alone for a while.
+    pub paused: Vec<Paused>,
     /// Messages of today in the company's zone, by channel and outcome.
     pub today: Vec<Count>,
     /// Messages of which nobody knows whether they arrived.
@@ -146,6 +149,7 @@ pub async fn status(conn: &mut PgConnection, settings: &Settings, now: DateTime<
         daemons,
         queue: status::queue(conn, now).await?,
         held: status::held(conn, now).await?,
+        paused: sender_state::paused(conn, now).await?.into_values().collect(),
         today: status::sent_since(conn, today).await?,
         uncertain: unknown.n,
         uncertain_since: unknown.oldest,
@@ -202,6 +206,18 @@ impl fmt::Display for Status {
         )?;
         for one in &self.held {
             writeln!(f, "          held: {} {}", one.n, one.name)?;
+        }
+        for one in &self.paused {
+            let Paused {
+                sender,
+                pause,
+                reason,
+            } = one;
+            writeln!(
+                f,
+                "paused    sender {sender} until {}: {reason}",
+                self.minute(pause.until)
+            )?;
         }
         if let Some(at) = [queue.next_due_at, queue.next_look_at]
             .into_iter()

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::StoreError;
 use crate::domain::sender_pause::Pause;
 
 /// A sender and its pause.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Paused {
     /// The sender.
     pub sender: String,
     /// Its pause.
+    #[serde(flatten)]
     pub pause: Pause,
     /// The reply that caused it.
     pub reason: String,

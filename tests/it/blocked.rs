@@ -13,7 +13,7 @@ use kith::domain::return_path;
 use kith::domain::token::TokenKey;
 use kith::engine::dispatch::Dispatcher;
 use kith::engine::explain::{self, Tongue};
-use kith::engine::senders;
+use kith::engine::{senders, status};
 use kith::store::control;
 use uuid::Uuid;
 
@@ -136,6 +136,12 @@ async fn a_block_for_now_pauses_too_and_an_operator_ends_the_pause() {
     assert_eq!(script.seen(), 1);
     let paused = senders::paused(&deps.pool, town.now()).await.unwrap();
     assert_eq!((paused.len(), paused[0].sender.as_str()), (1, "mail"));
+    let mut conn = deps.pool.acquire().await.unwrap();
+    let told = status::status(&mut conn, &deps.settings, town.now())
+        .await
+        .unwrap();
+    let line = "paused    sender mail until 2027-03-01 09:05: 421 4.7.1 blocked, bad reputation\n";
+    assert!(told.to_string().contains(line), "{told}");
     let resume = async |name: &str| {
         senders::resume(&deps.pool, &IdSource::Random, name, "test", town.now())
             .await

@@ -77,7 +77,7 @@ async fn work_that_a_frozen_daemon_holds_is_shown_and_taken_over() {
                        3, 'email', now(), now(), now() + interval '30 days', 'claimed', t.daemon, t.epoch
                 from u join t on t.id = u.enrollment_id";
     sqlx::query(held).execute(&workshop.db.pool).await.unwrap();
-    sqlx::query("update enrollment set next_at = 'infinity'")
+    sqlx::query("update enrollment set next_at = '3000-01-01'")
         .execute(&workshop.db.pool)
         .await
         .unwrap();

@@ -271,7 +271,7 @@ impl Town {
             .await
             .unwrap();
         // Planning is another story: nothing here looks at these enrollments again.
-        sqlx::query("update enrollment set next_at = 'infinity' where cadence = $1")
+        sqlx::query("update enrollment set next_at = '3000-01-01' where cadence = $1")
             .bind(cadence)
             .execute(&self.db.pool)
             .await
