@@ -1,13 +1,10 @@
 //! What follows from what a receiving side says: a policy pauses the sender and suppresses nobody, a dead letter has its
 //! reason, and the Return-Path names the message.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::future::BoxFuture;
-use kith::channel::{BuiltEmail, BuiltMessage, Channel, Crossed, Crossing, RefusalClass, SendOutcome};
-use kith::domain::gate::Clearance;
+use kith::channel::{RefusalClass, SendOutcome};
 use kith::domain::id::IdSource;
 use kith::domain::return_path;
 use kith::domain::token::TokenKey;
@@ -18,6 +15,7 @@ use kith::store::control;
 use uuid::Uuid;
 
 use crate::rig::{OPEN_HOURS, Town, one_mail, run_dry};
+use crate::script::Script;
 
 const SENDER: &str = r#"
 [[senders]]
@@ -28,48 +26,6 @@ return_path = "bounces.shop.example"
 [senders.smtp]
 host = "127.0.0.1"
 "#;
-
-/// Answers by a list, then accepts; keeps what it was given.
-#[derive(Clone, Default)]
-struct Script {
-    answers: Arc<Mutex<VecDeque<SendOutcome>>>,
-    seen: Arc<Mutex<Vec<BuiltEmail>>>,
-}
-
-impl Script {
-    fn answering(answers: impl IntoIterator<Item = SendOutcome>) -> Self {
-        let script = Self::default();
-        script.answers.lock().unwrap().extend(answers);
-        script
-    }
-
-    fn seen(&self) -> usize {
-        self.seen.lock().unwrap().len()
-    }
-}
-
-impl Channel for Script {
-    fn send<'a>(
-        &'a self,
-        _clearance: Clearance,
-        message: &'a BuiltMessage,
-        crossing: &'a dyn Crossing,
-    ) -> BoxFuture<'a, SendOutcome> {
-        Box::pin(async move {
-            let BuiltMessage::Email(mail) = message else {
-                panic!("only mails here")
-            };
-            if crossing.cross().await == Crossed::Stop {
-                return SendOutcome::NotCrossed;
-            }
-            self.seen.lock().unwrap().push(mail.clone());
-            let answer = self.answers.lock().unwrap().pop_front();
-            answer.unwrap_or(SendOutcome::Accepted {
-                reply: "250 taken".to_owned(),
-            })
-        })
-    }
-}
 
 fn monday() -> DateTime<Utc> {
     "2027-03-01T09:00:00Z".parse().unwrap()
@@ -106,7 +62,7 @@ async fn a_policy_block_pauses_the_sender_and_suppresses_nobody() {
 
     town.queue("news", town.now(), OTHERS).await;
     run_dry(&deps, &mut dispatcher).await;
-    assert_eq!(script.seen(), 1, "the sender is left alone");
+    assert_eq!(script.seen().len(), 1, "the sender is left alone");
     let held = "select count(*) from queue where held = 'sender-paused' and state = 'waiting' and due_at = held_until";
     assert_eq!(town.count(held).await, 3);
     let told = "select count(*) from decision where verdict = 'hold' and reason = 'sender-paused'";
@@ -114,7 +70,7 @@ async fn a_policy_block_pauses_the_sender_and_suppresses_nobody() {
 
     town.clock.advance(TimeDelta::minutes(5)).unwrap();
     run_dry(&deps, &mut dispatcher).await;
-    assert_eq!(script.seen(), 4);
+    assert_eq!(script.seen().len(), 4);
     assert_eq!(town.count("select count(*) from queue").await, 0);
     assert_eq!(town.count(alerts).await, 1);
 }
@@ -133,7 +89,7 @@ async fn a_block_for_now_pauses_too_and_an_operator_ends_the_pause() {
     run_dry(&deps, &mut dispatcher).await;
     town.queue("news", town.now(), OTHERS).await;
     run_dry(&deps, &mut dispatcher).await;
-    assert_eq!(script.seen(), 1);
+    assert_eq!(script.seen().len(), 1);
     let paused = senders::paused(&deps.pool, town.now()).await.unwrap();
     assert_eq!((paused.len(), paused[0].sender.as_str()), (1, "mail"));
     let mut conn = deps.pool.acquire().await.unwrap();
@@ -151,7 +107,7 @@ async fn a_block_for_now_pauses_too_and_an_operator_ends_the_pause() {
     assert!(resume("mail").await);
     assert!(!resume("mail").await, "it is over");
     run_dry(&deps, &mut dispatcher).await;
-    assert_eq!(script.seen(), 4, "those that waited go at once");
+    assert_eq!(script.seen().len(), 4, "those that waited go at once");
     // The one that was put off has its own, longer, wait.
     assert_eq!(
         town.count("select count(*) from queue where held = 'deferred' and due_at >= now()")
@@ -172,7 +128,7 @@ async fn what_is_no_policy_pauses_nobody() {
     let mut dispatcher = Dispatcher::new(deps.clone());
     town.queue("news", monday(), "true").await;
     run_dry(&deps, &mut dispatcher).await;
-    assert_eq!(script.seen(), 4);
+    assert_eq!(script.seen().len(), 4);
     assert!(senders::paused(&deps.pool, town.now()).await.unwrap().is_empty());
     assert_eq!(
         town.count("select count(*) from suppression where reason = 'address-bad'")
@@ -197,11 +153,11 @@ async fn a_dead_letter_ends_with_its_reason_after_its_waits() {
         if hour == 0 {
             town.clock.advance(TimeDelta::minutes(30)).unwrap();
             run_dry(&deps, &mut dispatcher).await;
-            assert_eq!(script.seen(), 1, "nobody tidies up within half an hour");
+            assert_eq!(script.seen().len(), 1, "nobody tidies up within half an hour");
         }
         town.clock.advance(TimeDelta::hours(1)).unwrap();
     }
-    assert_eq!(script.seen(), 6);
+    assert_eq!(script.seen().len(), 6);
     let ended = "select count(*) from message where outcome = 'refused' and tries = 6
                  and reply = 'given up, it was tried often enough: 452 4.2.2 the mailbox is full'";
     assert_eq!(town.count(ended).await, 1);
@@ -247,7 +203,7 @@ async fn the_return_path_of_every_attempt_names_its_message() {
         .unwrap();
     let mut conn = town.db.pool.acquire().await.unwrap();
     let key = TokenKey::new(&control::read(&mut conn).await.unwrap().token_key);
-    let seen = script.seen.lock().unwrap().clone();
+    let seen = script.seen();
     assert_eq!(seen.len(), 2);
     for mail in seen {
         assert!(

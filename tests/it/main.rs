@@ -38,6 +38,7 @@ mod restore;
 mod retries;
 mod rig;
 mod schema;
+mod script;
 mod shards;
 mod sms;
 mod sms_providers;

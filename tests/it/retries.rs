@@ -1,12 +1,9 @@
 //! A second attempt hands over what the first one did, and what a mail says about the way out.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::future::BoxFuture;
-use kith::channel::{BuiltMessage, Channel, Crossed, Crossing, SendOutcome};
-use kith::domain::gate::Clearance;
+use kith::channel::SendOutcome;
 use kith::engine::dispatch::Dispatcher;
 use kith::engine::ingest::{self, Incoming};
 use kith::engine::sweep;
@@ -14,48 +11,7 @@ use kith::store::partition;
 use uuid::Uuid;
 
 use crate::rig::{OPEN_HOURS, Town, one_mail, run_dry};
-
-/// A way out that answers by a list and keeps the bytes of every attempt.
-#[derive(Clone, Default)]
-struct Script {
-    answers: Arc<Mutex<VecDeque<SendOutcome>>>,
-    seen: Arc<Mutex<Vec<Vec<u8>>>>,
-}
-
-impl Script {
-    fn answering(answers: Vec<SendOutcome>) -> Self {
-        let script = Self::default();
-        script.answers.lock().unwrap().extend(answers);
-        script
-    }
-
-    fn seen(&self) -> Vec<Vec<u8>> {
-        self.seen.lock().unwrap().clone()
-    }
-}
-
-impl Channel for Script {
-    fn send<'a>(
-        &'a self,
-        _clearance: Clearance,
-        message: &'a BuiltMessage,
-        crossing: &'a dyn Crossing,
-    ) -> BoxFuture<'a, SendOutcome> {
-        Box::pin(async move {
-            let BuiltMessage::Email(mail) = message else {
-                panic!("only mails here")
-            };
-            if crossing.cross().await == Crossed::Stop {
-                return SendOutcome::NotCrossed;
-            }
-            self.seen.lock().unwrap().push(mail.bytes.clone());
-            let answer = self.answers.lock().unwrap().pop_front();
-            answer.unwrap_or(SendOutcome::Accepted {
-                reply: "250 taken".to_owned(),
-            })
-        })
-    }
-}
+use crate::script::Script;
 
 fn monday() -> DateTime<Utc> {
     "2027-03-01T09:00:00Z".parse().unwrap()
@@ -95,7 +51,7 @@ async fn after_a_4xx_the_same_bytes_go_out_whatever_became_of_the_template() {
     town.rewrite("<p>Something else.</p>").await;
     assert!(deps.refresh_rules().await.unwrap());
     run_dry(&deps, &mut dispatcher).await;
-    let seen = script.seen();
+    let seen = script.bytes();
     assert_eq!(seen.len(), 2);
     assert_eq!(
         String::from_utf8_lossy(&seen[0]),
@@ -113,7 +69,7 @@ async fn after_a_4xx_the_same_bytes_go_out_whatever_became_of_the_template() {
     // The new text is for new messages; and for whoever has another address by now.
     town.queue("news", town.now(), "c.email like 'p00000002%'").await;
     run_dry(&deps, &mut dispatcher).await;
-    assert!(String::from_utf8_lossy(&script.seen()[2]).contains("Something else."));
+    assert!(String::from_utf8_lossy(&script.bytes()[2]).contains("Something else."));
 }
 
 #[tokio::test]
@@ -134,7 +90,7 @@ async fn another_address_gets_a_letter_of_its_own() {
         .unwrap();
     town.clock.advance(TimeDelta::hours(2)).unwrap();
     run_dry(&deps, &mut dispatcher).await;
-    let seen = script.seen();
+    let seen = script.bytes();
     assert_eq!(seen.len(), 2);
     assert!(String::from_utf8_lossy(&seen[1]).contains("moved@example.net"));
 }
@@ -159,7 +115,7 @@ async fn what_is_owed_and_unknown_is_tried_again_with_the_same_bytes() {
     town.clock.advance(TimeDelta::minutes(20)).unwrap();
     sweep::run_once(&deps, town.now()).await.unwrap();
     run_dry(&deps, &mut dispatcher).await;
-    let seen = script.seen();
+    let seen = script.bytes();
     assert_eq!(seen.len(), 2, "once more");
     assert_eq!(seen[0], seen[1]);
 }
@@ -183,7 +139,7 @@ async fn a_withdrawn_second_try_does_not_forget_that_the_first_is_unknown() {
     town.clock.advance(TimeDelta::minutes(20)).unwrap();
     sweep::run_once(&deps, town.now()).await.unwrap();
     run_dry(&deps, &mut dispatcher).await;
-    assert_eq!(script.seen().len(), 2);
+    assert_eq!(script.bytes().len(), 2);
     let unknown = "select count(*) from message where outcome = 'uncertain'";
     assert_eq!(town.count(unknown).await, 1, "the first may have arrived");
     assert_eq!(
@@ -250,7 +206,7 @@ async fn a_sign_of_life_ends_what_waits_for_another_try() {
             0
         );
     }
-    assert_eq!(script.seen().len(), 2, "nobody got a second one");
+    assert_eq!(script.bytes().len(), 2, "nobody got a second one");
 }
 
 #[tokio::test]
@@ -272,10 +228,10 @@ async fn the_function_decides_about_header_and_text_alike() {
             .await
             .unwrap();
         run_dry(&deps, &mut dispatcher).await;
-        let mail = String::from_utf8(script.seen().pop().unwrap()).unwrap();
+        let mail = String::from_utf8(script.bytes().pop().unwrap()).unwrap();
         assert_eq!(mail.contains("List-Unsubscribe: <"), offers, "{mail}");
         assert_eq!(mail.contains("List-Unsubscribe-Post:"), offers, "{mail}");
         assert_eq!(mail.contains("Unsubscribe</a>"), offers, "{mail}");
     }
-    assert_eq!(script.seen().len(), 3);
+    assert_eq!(script.bytes().len(), 3);
 }
