@@ -84,6 +84,9 @@ pub enum RefusalClass {
     Other,
 }
 
+/// How the reason begins when an account is the cause (no money, no right, a wrong key) and any other message would fare the same.
+pub const SENDER_PROBLEM: &str = "sender problem: ";
+
 /// How one attempt ended. Every variant is an expected result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendOutcome {

@@ -1,5 +1,5 @@
-//! Senders that a receiving side blocked: left alone for a while, and the operator is told. The person is not suppressed:
-//! the block says nothing about him.
+//! Senders in trouble. One that a receiving side blocked is left alone for a while; of that, and of one that fails again and
+//! again, the operator is told. The person is not suppressed: neither says anything about him.
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use super::Deps;
 use crate::domain::id::IdSource;
 use crate::domain::sender_pause::after_block;
+use crate::domain::zone::local_date;
 use crate::store::sender_state::{self, Paused};
 use crate::store::task::{self, NewTask};
 use crate::store::{StoreError, control};
@@ -31,36 +32,70 @@ pub async fn blocked(deps: &Deps, sender: &str, why: &str, now: DateTime<Utc>) -
     if !sender_state::pause(&mut tx, &paused, last.is_none()).await? {
         return Ok(());
     }
-    task::insert(&mut tx, &[alert(deps, &paused, now)]).await?;
+    task::insert(&mut tx, &[Alert::of_block(&paused).task(deps, now)]).await?;
     tx.commit().await?;
     metrics::counter!("kith_sender_pauses_total", "sender" => paused.sender.clone()).increment(1);
     tracing::error!(sender, until = %pause.until, "a receiving side blocks this sender, which is paused");
     Ok(())
 }
 
-fn alert(deps: &Deps, paused: &Paused, now: DateTime<Utc>) -> NewTask {
-    let Paused {
-        sender,
-        pause,
-        reason,
-    } = paused;
-    NewTask {
-        id: deps.ids.next(now),
-        kind: "alert".to_owned(),
-        title: format!("Sender {sender} is blocked"),
+/// Takes in that a sender failed several times in a row, so that its breaker opened: an alert task, one a day.
+pub async fn failing(deps: &Deps, sender: &str, why: &str, now: DateTime<Utc>) -> Result<()> {
+    let told = Alert {
+        title: format!("Sender {sender} fails"),
         body: format!(
-            "A receiving side refused a message of sender {sender} by its policy and not because of the recipient:\n\n\
-             {reason}\n\nThe sender is paused until {} (UTC). Look at the reputation of its address and domain, and at \
-             SPF, DKIM and DMARC (kith doctor). `kith senders resume {sender}` ends the pause.",
-            pause.until.format("%Y-%m-%d %H:%M")
+            "Sender {sender} failed several times in a row, the last time so:\n\n{}\n\nUntil it works again it is tried \
+             now and then, and its fallback carries its messages, where it has one. Look at its server or provider, at the \
+             account and its key (kith doctor).",
+            why.replace('\0', "\u{fffd}")
         ),
-        contact_id: None,
-        lead_id: None,
-        touch_id: None,
-        owner_id: None,
-        created_at: now,
-        due_at: now + DEADLINE,
-        dedup_key: Some(format!("sender-blocked {sender} {}", pause.at.to_rfc3339())),
+        key: format!("sender-failing {sender} {}", local_date(now, deps.company_zone())),
+    };
+    let mut conn = deps.pool.acquire().await?;
+    task::insert(&mut conn, &[told.task(deps, now)]).await?;
+    Ok(())
+}
+
+/// What somebody has to know.
+struct Alert {
+    title: String,
+    body: String,
+    key: String,
+}
+
+impl Alert {
+    fn of_block(paused: &Paused) -> Self {
+        let Paused {
+            sender,
+            pause,
+            reason,
+        } = paused;
+        Self {
+            title: format!("Sender {sender} is blocked"),
+            body: format!(
+                "A receiving side refused a message of sender {sender} by its policy and not because of the recipient:\n\n\
+                 {reason}\n\nThe sender is paused until {} (UTC). Look at the reputation of its address and domain, and at \
+                 SPF, DKIM and DMARC (kith doctor). `kith senders resume {sender}` ends the pause.",
+                pause.until.format("%Y-%m-%d %H:%M")
+            ),
+            key: format!("sender-blocked {sender} {}", pause.at.to_rfc3339()),
+        }
+    }
+
+    fn task(self, deps: &Deps, now: DateTime<Utc>) -> NewTask {
+        NewTask {
+            id: deps.ids.next(now),
+            kind: "alert".to_owned(),
+            title: self.title,
+            body: self.body,
+            contact_id: None,
+            lead_id: None,
+            touch_id: None,
+            owner_id: None,
+            created_at: now,
+            due_at: now + DEADLINE,
+            dedup_key: Some(self.key),
+        }
     }
 }
 

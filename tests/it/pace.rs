@@ -204,6 +204,8 @@ async fn a_sender_that_fails_is_left_alone_and_another_carries_the_same_bytes() 
     town.queue("news", town.now(), &part(1, 3)).await;
     run_dry(&deps, &mut dispatcher).await;
     assert_eq!(carriers.carried.lock().unwrap().len(), 0);
+    let told = "select count(*) from task where kind = 'alert' and title = 'Sender mail fails' and body like '%refused%'";
+    assert_eq!(town.count(told).await, 1);
     town.queue("news", town.now(), &part(4, 13)).await;
     run_dry(&deps, &mut dispatcher).await;
     assert_eq!((carriers.count("other"), carriers.count("mail")), (10, 0));
@@ -222,6 +224,7 @@ async fn a_sender_that_fails_is_left_alone_and_another_carries_the_same_bytes() 
     town.queue("news", town.now(), &part(14, 20)).await;
     run_dry(&deps, &mut dispatcher).await;
     assert_eq!(carriers.count("other"), 16);
+    assert_eq!(town.count(told).await, 1, "once a day is enough");
     assert_eq!(
         town.count("select count(*) from queue where tries = 1 and held = 'deferred'")
             .await,

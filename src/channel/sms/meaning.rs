@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::{Answer, Now};
 use crate::channel::line::one_line;
-use crate::channel::{RefusalClass, SendOutcome};
+use crate::channel::{RefusalClass, SENDER_PROBLEM, SendOutcome};
 
 /// How long a sender rests that its provider serves no more: long enough that somebody can pay or put a key right.
 const UNTIL_SOMEBODY_ACTS: TimeDelta = TimeDelta::hours(1);
@@ -51,7 +51,7 @@ impl Meaning {
                 metrics::counter!("kith_sender_problems_total", "sender" => sender.to_owned()).increment(1);
                 SendOutcome::Deferred {
                     until: Some(later(UNTIL_SOMEBODY_ACTS)),
-                    why: one_line(&format!("sender problem: {why}")),
+                    why: one_line(&format!("{SENDER_PROBLEM}{why}")),
                 }
             }
             Self::Unknown => SendOutcome::Uncertain { why },

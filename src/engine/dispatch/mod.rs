@@ -162,9 +162,7 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
         .await;
     let now = deps.clock.now();
     let late = pass.as_ref().is_some_and(|pass| pass.is_late(now));
-    if let Some(pass) = pass {
-        pass.ended(&deps.settings, &outcome, now);
-    }
+    let broken = pass.and_then(|pass| pass.ended(&deps.settings, &outcome, now));
     metrics::counter!("kith_attempts_total", "channel" => letter.touch.channel.clone(), "outcome" => word(&outcome))
         .increment(1);
     let body = match &outcome {
@@ -197,11 +195,14 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             bounce = Some((class, why.clone()));
             done(row("refused", why), None)
         }
-        SendOutcome::Uncertain { why } => Ended::Done {
-            row: row("uncertain", why),
-            task: None,
-            body,
-        },
+        SendOutcome::Uncertain { why } => {
+            said.clone_from(&why);
+            Ended::Done {
+                row: row("uncertain", why),
+                task: None,
+                body,
+            }
+        }
         SendOutcome::Deferred { until, why } => {
             blocked |= class_of_reason(&why) == ReplyClass::PolicyBlocked;
             said.clone_from(&why);
@@ -247,6 +248,11 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
     ledger.write(ended).await;
     if blocked && let Err(error) = senders::blocked(&deps, &sender, &said, now).await {
         tracing::warn!(%error, "a blocked sender could not be paused");
+    }
+    if broken.is_some()
+        && let Err(error) = senders::failing(&deps, &sender, &said, now).await
+    {
+        tracing::warn!(%error, "nobody could be told of a sender that fails");
     }
     if let Some((class, why)) = bounce
         && let Err(error) = Box::pin(ingest::bounced(

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::channel::{RefusalClass, SendOutcome};
+use crate::channel::{RefusalClass, SENDER_PROBLEM, SendOutcome};
 use crate::domain::breaker::{Breaker, BreakerRules, Says};
 
 /// So many attempts under way are anybody's.
@@ -217,6 +217,7 @@ fn sign(outcome: &SendOutcome) -> Sign {
         }
         | SendOutcome::Uncertain { .. } => Sign::Failure,
         SendOutcome::Accepted { .. } | SendOutcome::Refused { .. } => Sign::Answer,
+        SendOutcome::Deferred { why, .. } if why.starts_with(SENDER_PROBLEM) => Sign::Failure,
         // A temporary reply is an answer; anything else that put it off came from the way there, or from the login.
         SendOutcome::Deferred { until, why } if until.is_some() || why.starts_with('4') => Sign::Answer,
         SendOutcome::Deferred { .. } => Sign::Failure,
@@ -238,6 +239,23 @@ mod tests {
         SendOutcome::Accepted {
             reply: "250".to_owned(),
         }
+    }
+
+    #[test]
+    fn an_account_that_is_not_served_counts_as_a_failure() {
+        let (mut floor, now) = (Floor::default(), DateTime::UNIX_EPOCH);
+        let problem = SendOutcome::Deferred {
+            until: Some(now + TimeDelta::hours(1)),
+            why: format!("{SENDER_PROBLEM}403 no money"),
+        };
+        let busy = SendOutcome::Deferred {
+            until: Some(now + TimeDelta::hours(1)),
+            why: "429 too fast".to_owned(),
+        };
+        for outcome in [&busy, &problem, &busy, &problem] {
+            assert_eq!(floor.hears("text", outcome, &RULES, now), None);
+        }
+        assert!(floor.hears("text", &problem, &RULES, now).is_some());
     }
 
     #[test]

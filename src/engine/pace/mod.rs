@@ -72,13 +72,18 @@ impl Pass {
         lock(&self.0.until).is_some_and(|until| now > until)
     }
 
-    /// Tells the floor how the attempt ended.
-    pub fn ended(&self, settings: &Settings, outcome: &SendOutcome, now: DateTime<Utc>) {
+    /// Tells the floor how the attempt ended. Some = that was one failure too many, and the sender is left alone until then.
+    pub fn ended(
+        &self,
+        settings: &Settings,
+        outcome: &SendOutcome,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
         let (sender, rules) = (self.0.sender.as_str(), settings.pace.breaker.rules());
-        if let Some(until) = lock(&self.0.floor).hears(sender, outcome, &rules, now) {
-            counter!("kith_sender_breaks_total", "sender" => sender.to_owned()).increment(1);
-            tracing::error!(sender, %until, "the sender failed several times in a row and is left alone");
-        }
+        let until = lock(&self.0.floor).hears(sender, outcome, &rules, now)?;
+        counter!("kith_sender_breaks_total", "sender" => sender.to_owned()).increment(1);
+        tracing::error!(sender, %until, "the sender failed several times in a row and is left alone");
+        Some(until)
     }
 }
 
