@@ -5,7 +5,7 @@ export SQLX_OFFLINE := true
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help toolchain demo test fmt lint bench prepare clean
+.PHONY: help toolchain demo test fmt lint bench chaos proofs prepare clean
 
 help: ## this list
 	@echo 'kith, outreach beside Postgres. Targets:'
@@ -37,6 +37,15 @@ bench: toolchain ## the benchmarks (ARGS="tick --contacts 100000" for one)
 	scripts/install postgres
 	cargo build --release
 	$(if $(ARGS),$(TARGET)/release/kith bench $(ARGS),for what in tick enroll import forecast deliver; do $(TARGET)/release/kith bench $$what || exit; done)
+
+chaos: toolchain ## kith broken on purpose 200 times over 50,000 messages (ARGS="--cycles 20" for less); about an hour
+	scripts/install postgres
+	cargo build --release
+	$(TARGET)/release/kith chaos --cycles 200 --messages 50000 $(ARGS)
+
+proofs: toolchain ## the tests that have a larger size, in that size; about half an hour
+	scripts/install postgres
+	scripts/proofs
 
 prepare: toolchain ## refresh .sqlx, the offline data of the checked queries
 	scripts/install postgres
