@@ -21,8 +21,8 @@ const ROLL: u64 = 32 << 20;
 const KEEP: u64 = 512 << 20;
 /// The first append after this long waits for the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-/// What is read of a file's end to see whether the database knows it.
-const TAIL: u64 = 256 << 10;
+/// What is read of a file's end: more than all attempts that can be under way at once leave there.
+const TAIL: u64 = 512 << 10;
 
 /// One that crossed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,11 +62,57 @@ pub enum Line {
         /// Who.
         marks: Vec<Mark>,
     },
-    /// What attempts came to: message, and in a word what; `again` = surely nobody has got it.
+    /// What attempts came to.
     Ended {
         /// One each.
-        outcomes: Vec<(Uuid, String)>,
+        ends: Vec<End>,
     },
+}
+
+/// What an attempt came to, as its host saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// The message.
+    #[serde(with = "uuid::serde::simple")]
+    pub message: Uuid,
+    /// accepted, refused, uncertain; `again` = surely nobody has got it.
+    pub word: String,
+    /// When the attempt crossed, to the microsecond, as the database has it: it says which attempt this is.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "chrono::serde::ts_microseconds_option"
+    )]
+    pub crossed: Option<DateTime<Utc>>,
+    /// The code that the other side answered with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// The other side put it off until then.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "chrono::serde::ts_microseconds_option"
+    )]
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl End {
+    /// Of one whose dot was never sent.
+    pub fn not_sent(message: Uuid) -> Self {
+        Self {
+            message,
+            word: "again".to_owned(),
+            crossed: None,
+            answer: None,
+            until: None,
+        }
+    }
+
+    /// Whether it is the end of the attempt that crossed at that instant.
+    pub fn is_of(&self, crossing: Option<DateTime<Utc>>) -> bool {
+        let micros = |at: DateTime<Utc>| at.timestamp_micros();
+        self.crossed.is_some() && self.crossed.map(micros) == crossing.map(micros)
+    }
 }
 
 /// The end of the trail of one process, where it writes.
@@ -176,18 +222,24 @@ pub fn last_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(last)
 }
 
-/// The last word on each message at the end of every process's trail. A message that crossed again after it has none.
-pub fn ends(folder: &Path) -> io::Result<HashMap<Uuid, String>> {
+/// The last word on each message at the end of every process's trail: of its last two files, as the last may just have been
+/// begun. A message that crossed again after it has none.
+pub fn ends(folder: &Path) -> io::Result<HashMap<Uuid, End>> {
     let mut ends = HashMap::new();
-    for path in last_files(folder)? {
-        for line in lines(&path, true)? {
+    let all = files(folder)?;
+    let of = |position: usize| all.get(position).and_then(|path| process_of(path));
+    for (position, path) in all.iter().enumerate() {
+        if of(position).is_some() && of(position) == of(position + 2) {
+            continue;
+        }
+        for line in lines(path, true)? {
             match line {
                 Line::Crossed { marks, .. } => {
                     for mark in marks {
                         ends.remove(&mark.message);
                     }
                 }
-                Line::Ended { outcomes } => ends.extend(outcomes),
+                Line::Ended { ends: new } => ends.extend(new.into_iter().map(|end| (end.message, end))),
             }
         }
     }
