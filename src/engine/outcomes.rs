@@ -67,13 +67,11 @@ impl Ended {
         }
     }
 
-    /// What the trail keeps of it: no more than a process that is killed now must have left. `None` = it never crossed, so
-    /// there is nothing to tell.
-    fn end(&self) -> Option<End> {
+    /// What the trail keeps of it: no more than a process that is killed now must have left.
+    fn end(&self) -> End {
         let crossed = match self {
-            Self::Done { crossed, .. } => Some((*crossed)?),
-            Self::Again(again, ..) => Some(again.crossed?),
-            Self::Withdrawn(again, _) => again.crossed,
+            Self::Done { crossed, .. } => *crossed,
+            Self::Again(again, ..) | Self::Withdrawn(again, _) => again.crossed,
             Self::Digest(_) => None,
         };
         let answer = match self {
@@ -81,16 +79,16 @@ impl Ended {
             _ => None,
         };
         let until = match self {
-            Self::Again(again, ..) => Some(again.at),
+            Self::Again(again, ..) if again.counts => Some(again.at),
             _ => None,
         };
-        Some(End {
+        End {
             message: self.message(),
             word: self.word().to_owned(),
             crossed,
             answer: answer.map(str::to_owned),
             until,
-        })
+        }
     }
 
     fn is_kept(&self) -> bool {
@@ -101,7 +99,7 @@ impl Ended {
 /// Notes in the trail what attempts came to: first of all, since what surely was not sent leaves no row in the database that
 /// could say so, and what was answered is lost with this process as long as it is nowhere else.
 pub fn note<'e>(deps: &Deps, ended: impl Iterator<Item = &'e Ended>) {
-    let ends: Vec<End> = ended.filter_map(Ended::end).collect();
+    let ends = ended.map(Ended::end).collect();
     if let Err(error) = deps.journal.ended(ends) {
         tracing::error!(%error, "the trail of the crossings could not be written");
     }

@@ -406,7 +406,7 @@ fn text(verdict: &Verdict) -> String {
         .as_object()
         .into_iter()
         .flatten()
-        .map(|(name, number)| format!("{:<20} {number}\n", name.replace('_', " ")))
+        .map(|(name, number)| format!("{:<22} {number}\n", name.replace('_', " ")))
         .collect();
     let end = if verdict.is_clean() {
         "every promise was kept\n"

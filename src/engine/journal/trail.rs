@@ -4,6 +4,7 @@
 //! lost commits in a crash does not know the last of it. It holds ids and names of steps, no addresses and no words.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -223,9 +224,10 @@ pub fn last_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The last word on each message at the end of every process's trail: of its last two files, as the last may just have been
-/// begun. A message that crossed again after it has none.
+/// begun. A message that crossed again after it has none. Processes on one folder take turns with a message, so it is the
+/// instant of the crossing that tells which word is the last.
 pub fn ends(folder: &Path) -> io::Result<HashMap<Uuid, End>> {
-    let mut ends = HashMap::new();
+    let mut ends: HashMap<Uuid, End> = HashMap::new();
     let all = files(folder)?;
     let of = |position: usize| all.get(position).and_then(|path| process_of(path));
     for (position, path) in all.iter().enumerate() {
@@ -234,12 +236,23 @@ pub fn ends(folder: &Path) -> io::Result<HashMap<Uuid, End>> {
         }
         for line in lines(path, true)? {
             match line {
-                Line::Crossed { marks, .. } => {
+                Line::Crossed { at, marks, .. } => {
                     for mark in marks {
-                        ends.remove(&mark.message);
+                        if let Entry::Occupied(known) = ends.entry(mark.message)
+                            && known.get().crossed.is_none_or(|crossed| crossed < at)
+                        {
+                            known.remove();
+                        }
                     }
                 }
-                Line::Ended { ends: new } => ends.extend(new.into_iter().map(|end| (end.message, end))),
+                Line::Ended { ends: new } => {
+                    for end in new {
+                        match ends.entry(end.message) {
+                            Entry::Occupied(known) if known.get().crossed > end.crossed => {}
+                            known => drop(known.insert_entry(end)),
+                        }
+                    }
+                }
             }
         }
     }
@@ -324,6 +337,49 @@ mod tests {
         let end: Vec<Line> = lines(&path, true).unwrap().collect();
         assert!(end.len() > 500 && end.len() < 2000, "{}", end.len());
         assert_eq!(end.last(), Some(&crossed(1999)));
+    }
+
+    #[test]
+    fn the_last_word_is_that_about_the_last_crossing() {
+        let dir = tempfile::tempdir().unwrap();
+        let second = |n: i64| DateTime::from_timestamp(n, 0);
+        let said = |word: &str, at| Line::Ended {
+            ends: vec![End {
+                word: word.to_owned(),
+                crossed: second(at),
+                ..End::not_sent(Uuid::from_u128(1))
+            }],
+        };
+        let crossed_at = |n| match crossed(1) {
+            Line::Crossed { database, marks, .. } => Line::Crossed {
+                at: second(n).unwrap(),
+                database,
+                marks,
+            },
+            ended @ Line::Ended { .. } => ended,
+        };
+        let word = || ends(dir.path()).unwrap().remove(&Uuid::from_u128(1)).map(|end| end.word);
+        let (mut older, mut younger) = (
+            Trail::new(dir.path(), Uuid::from_u128(1)),
+            Trail::new(dir.path(), Uuid::from_u128(2)),
+        );
+        for line in [crossed_at(1), said("again", 1)] {
+            younger.append(&line).unwrap();
+        }
+        assert_eq!(word().as_deref(), Some("again"));
+        for line in [crossed_at(2), said("accepted", 2)] {
+            older.append(&line).unwrap();
+        }
+        assert_eq!(word().as_deref(), Some("accepted"), "whichever file is read last");
+        younger.append(&crossed_at(3)).unwrap();
+        assert_eq!(word(), None);
+        let nothing = Line::Ended { ends: vec![End::not_sent(Uuid::from_u128(1))] };
+        younger.append(&nothing).unwrap();
+        assert_eq!(word().as_deref(), Some("again"));
+        // The last file may have just been begun.
+        younger.length = ROLL;
+        younger.append(&crossed(9)).unwrap();
+        assert_eq!(word().as_deref(), Some("again"));
     }
 
     #[test]
