@@ -396,6 +396,7 @@ create table message (
     outcome             text not null check (outcome in ('accepted', 'refused', 'deferred', 'uncertain', 'withdrawn')),
     reply               text,
     tries               smallint not null default 1,
+    retried             boolean not null default false, -- it was unknown and was put back for its one more try
     crossing_at         timestamptz,
     done_at             timestamptz not null,
     primary key (id)
@@ -454,6 +455,7 @@ create table event_key (
     at       timestamptz not null,
     primary key (source, key_hash)
 );
+create index event_key_at on event_key (at);
 
 -- Came in, but names a message or contact that is not known (yet).
 create table event_parked (

@@ -274,7 +274,9 @@ async fn hand_over(
             at: deps.clock.now(),
         };
         // What the database does not take now is in the journal, for the next start.
-        outcomes::settle(deps, vec![Ended::Digest(Box::new(end))], &mut Vec::new()).await;
+        let ended = vec![Ended::Digest(Box::new(end))];
+        outcomes::note(deps, ended.iter());
+        outcomes::settle(deps, ended, &mut Vec::new()).await;
     } else {
         let mut conn = deps.pool.acquire().await?;
         table::note(&mut conn, &copy, state, &reply, again_at, deps.clock.now()).await?;

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::Deps;
 use super::journal::Journal;
+use super::journal::trail::End;
 use crate::clock::Clock;
 use crate::store::StoreError;
 use crate::store::body::{self, Body};
-use crate::store::digest::{self, End};
-use crate::store::outcome::{self, Again, MessageRow};
+use crate::store::digest;
+use crate::store::outcome::{self, Again, MessageRow, Returned};
 use crate::store::task::{self, NewTask};
 
 /// Pauses after a group was not taken; then the journal keeps it.
@@ -31,9 +33,12 @@ pub enum Ended {
         /// Of an uncertain one: what was handed over, should it be tried once more.
         #[serde(skip)]
         body: Option<Box<Body>>,
+        /// When this attempt crossed, if it did.
+        #[serde(skip)]
+        crossed: Option<DateTime<Utc>>,
     },
     /// A digest that had crossed.
-    Digest(Box<End>),
+    Digest(Box<digest::End>),
     /// To be made again, with the same bytes.
     #[serde(skip)]
     Again(Again, Uuid, Option<Box<Body>>),
@@ -62,17 +67,61 @@ impl Ended {
         }
     }
 
+    /// What the trail keeps of it: no more than a process that is killed now must have left.
+    fn end(&self) -> End {
+        let crossed = match self {
+            Self::Done { crossed, .. } => *crossed,
+            Self::Again(again, ..) | Self::Withdrawn(again, _) => again.crossed,
+            Self::Digest(_) => None,
+        };
+        let answer = match self {
+            Self::Done { row, .. } => row.reply.as_deref().and_then(code),
+            _ => None,
+        };
+        let until = match self {
+            Self::Again(again, ..) if again.counts => Some(again.at),
+            _ => None,
+        };
+        End {
+            message: self.message(),
+            word: self.word().to_owned(),
+            crossed,
+            answer: answer.map(str::to_owned),
+            until,
+        }
+    }
+
     fn is_kept(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Digest(_))
     }
 }
 
-/// Writes new outcomes and those still owed. While the database is away the new ones go to the journal, and all are owed.
-pub async fn settle(deps: &Deps, ended: Vec<Ended>, owed: &mut Vec<Ended>) {
-    // Before the database is told: what surely was not sent leaves no row there that could say so.
-    if let Err(error) = deps.journal.ended(&ended) {
+/// Notes in the trail what attempts came to: first of all, since what surely was not sent leaves no row in the database that
+/// could say so, and what was answered is lost with this process as long as it is nowhere else.
+pub fn note<'e>(deps: &Deps, ended: impl Iterator<Item = &'e Ended>) {
+    let ends = ended.map(Ended::end).collect();
+    if let Err(error) = deps.journal.ended(ends) {
         tracing::error!(%error, "the trail of the crossings could not be written");
     }
+}
+
+/// The code that an answer begins with, with the enhanced one after it: no words, which may name somebody.
+fn code(answer: &str) -> Option<&str> {
+    let is_code = |word: &str| word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_enhanced = |word: &str| {
+        word.split('.').count() == 3 && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    let (first, rest) = answer.split_once(' ').unwrap_or((answer, ""));
+    let second = rest.split(' ').next().unwrap_or_default();
+    match (is_code(first), is_enhanced(second)) {
+        (true, true) => Some(&answer[..=first.len() + second.len()]),
+        (true, false) => Some(first),
+        _ => None,
+    }
+}
+
+/// Writes new outcomes, which were noted, and those still owed. While the database is away the new ones go to the journal, and all are owed.
+pub async fn settle(deps: &Deps, ended: Vec<Ended>, owed: &mut Vec<Ended>) {
     let new = ended.len();
     owed.extend(ended);
     for pause in PAUSES_MS {
@@ -122,23 +171,24 @@ pub async fn write(
 }
 
 async fn together(pool: &PgPool, ended: &[Ended], clock: &Clock) -> Result<(), StoreError> {
-    let (mut rows, mut tasks, mut again, mut withdrawn) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut rows, mut tasks, mut again, mut crossed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut digests, mut bodies) = (Vec::new(), Vec::new());
     for one in ended {
         match one {
-            Ended::Done { row, task, body } => {
+            Ended::Done { row, task, body, .. } => {
                 rows.push(&**row);
                 tasks.extend(task.as_deref().cloned());
                 bodies.extend(body.as_deref());
             }
             Ended::Digest(end) => digests.push(end),
-            Ended::Again(a, _, body) => {
+            Ended::Again(a, message, body) => {
                 again.push(a.clone());
                 bodies.extend(body.as_deref());
+                crossed.extend(a.crossed.map(|_| Returned::of(a, *message)));
             }
             Ended::Withdrawn(a, message) => {
                 again.push(a.clone());
-                withdrawn.push(*message);
+                crossed.push(Returned::of(a, *message));
             }
         }
     }
@@ -146,11 +196,32 @@ async fn together(pool: &PgPool, ended: &[Ended], clock: &Clock) -> Result<(), S
     body::keep(&mut tx, &bodies).await?;
     outcome::finish(&mut tx, &rows).await?;
     task::insert(&mut tx, &tasks).await?;
-    outcome::again(&mut tx, &again).await?;
-    outcome::revive_withdrawn(&mut tx, &withdrawn, clock.now()).await?;
+    if outcome::again(&mut tx, &again).await? < again.len() as u64 {
+        outcome::revive(&mut tx, &crossed, clock.now()).await?;
+    }
     for end in digests {
         digest::end(&mut tx, end).await?;
     }
     tx.commit().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_answer_only_its_code_is_noted() {
+        for (answer, noted) in [
+            ("250 2.0.0 taken <ann@example.com>", Some("250 2.0.0")),
+            ("250 ok", Some("250")),
+            ("250", Some("250")),
+            ("550 5.1.1", Some("550 5.1.1")),
+            ("given up, it was tried often enough: 452 4.2.2 full", None),
+            ("ann@example.com", None),
+            ("", None),
+        ] {
+            assert_eq!(code(answer), noted, "{answer}");
+        }
+    }
 }

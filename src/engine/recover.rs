@@ -74,7 +74,7 @@ pub async fn forgotten(
         // A process that lives goes on writing: what it put off after the trail was read stood in the trail before the database
         // heard of it, so a second look finds it there.
         let ends = trail::ends(folder)?;
-        found.retain(|message, _| ends.get(message).is_none_or(|word| word != "again"));
+        found.retain(|message, _| ends.get(message).is_none_or(|end| end.word != "again"));
     }
     let mut all: Vec<Forgotten> = found
         .into_values()
@@ -115,10 +115,10 @@ async fn compare(
                     found.insert(mark.message, Forgotten { at, mark, ended });
                 }
             }
-            Line::Ended { outcomes } => {
-                for (message, word) in outcomes {
-                    if let Some(one) = found.get_mut(&message) {
-                        one.ended = Some(word);
+            Line::Ended { ends } => {
+                for end in ends {
+                    if let Some(one) = found.get_mut(&end.message) {
+                        one.ended = Some(end.word);
                     }
                 }
             }

@@ -2,7 +2,7 @@
 //! they are old.
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, NaiveTime, Utc};
 use sqlx::PgConnection;
 
 use super::{Deps, Summary, ingest, uncertain};
@@ -16,6 +16,8 @@ use crate::store::{audience_change, body, daemon, event, outcome, partition};
 const BATCH: i64 = 1000;
 /// Of changes of facts: narrow rows, of which an import makes a million.
 const CHANGES: i64 = 50_000;
+/// Of keys of events: narrow rows too, one for each that came in.
+const KEYS: i64 = 10_000;
 
 /// Buries dead incarnations and takes over what they had: claims go back, crossings become uncertain.
 pub async fn inherit(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
@@ -48,6 +50,8 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     let mut conn = deps.pool.acquire().await?;
     let known = event::settled_before(&mut conn, BATCH).await?;
     summary.done += event::settle_accepted(&mut conn, &known, "settled by what came back", now).await?;
+    // Before anything is tried once more: what this host knows need not be guessed.
+    summary.done += uncertain::consult_trail(deps, &mut conn, now).await?;
     let rules = deps.rules();
     for class in Class::ALL {
         if let Uncertain::RetryAfter(patience) = rules.gate.uncertain.of(class) {
@@ -55,14 +59,12 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
             summary.done += outcome::retry_uncertain(&mut conn, class.number(), before, now).await?;
         }
     }
-    summary.done += uncertain::consult_trail(deps, &mut conn, now)
-        .await?
-        .unsigned_abs();
     uncertain::watch(deps, &mut conn, now).await?;
     summary.done += body::forget(&mut conn, now, BATCH).await?;
     summary.done += audience_change::trim(&mut conn, CHANGES).await?;
     partition::ensure(&mut conn, now).await?;
     summary.done += drop_old(deps, &mut conn, now).await?;
+    summary.done += forget_keys(deps, &mut conn, now).await?;
     Ok(summary)
 }
 
@@ -87,4 +89,14 @@ async fn drop_old(deps: &Deps, conn: &mut PgConnection, now: DateTime<Utc>) -> R
         }
     }
     Ok(dropped)
+}
+
+/// Forgets by which keys events of dropped months were known: what comes again after so long is new.
+async fn forget_keys(deps: &Deps, conn: &mut PgConnection, now: DateTime<Utc>) -> Result<u64> {
+    let Kept::For(span) = deps.settings.keep.event else {
+        return Ok(0);
+    };
+    let until = (now - span.length()).date_naive();
+    let month = until.with_day(1).unwrap_or(until).and_time(NaiveTime::MIN);
+    Ok(event::forget_keys(conn, month.and_utc(), KEYS).await?)
 }

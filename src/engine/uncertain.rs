@@ -1,5 +1,6 @@
 //! Messages of which nobody knows whether they arrived: shown, settled by hand, and told of when they grow.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::Result;
@@ -11,18 +12,20 @@ use uuid::Uuid;
 
 use super::Deps;
 use super::journal::trail;
+use crate::domain::gate::Reason;
 use crate::domain::id::IdSource;
 use crate::domain::zone::local_date;
 use crate::store::audit::{self, Deed};
 use crate::store::task::{self, NewTask};
+use crate::store::outcome::{self, Returned};
 use crate::store::{control, uncertain};
 
 /// The mark up to which growth was told of.
 const MARK: &str = "uncertain";
 /// How many are looked up in the trail at once, the latest first.
 const MOST: i64 = 10_000;
-/// What stands where the answer would, when the trail knows only that there was one.
-pub const FROM_TRAIL: &str = "answered, as the trail of its host says";
+/// How the reply of a message ends whose answer was found in the trail, which keeps its code alone.
+pub const FROM_TRAIL: &str = ", as the trail of its host says";
 /// How long the task of a day may wait.
 const PATIENCE: TimeDelta = TimeDelta::days(1);
 
@@ -75,7 +78,7 @@ pub async fn list(conn: &mut PgConnection, limit: i64, now: DateTime<Utc>) -> Re
 }
 
 /// What an operator has found out about one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finding {
     /// It arrived.
     Accepted,
@@ -157,38 +160,57 @@ pub async fn settle(
     Ok(Settled::Done)
 }
 
-/// What this host itself saw of messages that became uncertain: a process that was killed after it had read an answer, and before
-/// that was written to the database, has left it in the trail. Only those are looked up that were not looked up before.
-/// Returns how many were settled.
-pub async fn consult_trail(deps: &Deps, conn: &mut PgConnection, now: DateTime<Utc>) -> Result<i64> {
+/// What this host itself saw of messages that a daemon left behind: a process that was killed after it had read an answer, and
+/// before that was written to the database, has left it in the trail. Only those are looked up that were not looked up before.
+/// Returns how many have their end now, or are to be tried again.
+pub async fn consult_trail(deps: &Deps, conn: &mut PgConnection, now: DateTime<Utc>) -> Result<u64> {
     let Some(folder) = deps.journal.folder() else {
         return Ok(0);
     };
-    let found = uncertain::since(conn, deps.journal.looked_since(), MOST).await?;
+    let found = uncertain::left_behind(conn, deps.journal.looked_since(), MOST).await?;
     let new = deps.journal.look(&found);
     if new.is_empty() {
         return Ok(0);
     }
-    let ends = trail::ends(folder)?;
-    let mut settled = 0;
-    // Nothing is made of `again`: it may be the word about an earlier try than the one that is unknown.
-    for finding in [Finding::Accepted, Finding::Refused] {
-        let seen: Vec<Uuid> = new
-            .iter()
-            .filter(|id| ends.get(id).is_some_and(|word| word == finding.as_str()))
-            .copied()
-            .collect();
-        if !seen.is_empty() {
-            settled += uncertain::settle(conn, &seen, finding.as_str(), FROM_TRAIL, now).await?;
-        }
+    let folder = folder.to_owned();
+    let mut ends = tokio::task::spawn_blocking(move || trail::ends(&folder)).await??;
+    let mut settled: BTreeMap<(Finding, String), Vec<Uuid>> = BTreeMap::new();
+    let mut returned = Vec::new();
+    for one in new {
+        let Some(end) = ends.remove(&one.message_id) else {
+            continue;
+        };
+        // What was accepted is so for good; any other word is about that attempt alone, and there may have been a later one.
+        let finding = match end.word.as_str() {
+            "accepted" => Finding::Accepted,
+            _ if !end.is_of(one.crossing_at) => continue,
+            "refused" => Finding::Refused,
+            "again" => {
+                returned.push(Returned {
+                    message_id: one.message_id,
+                    crossed: one.crossing_at,
+                    at: end.until.unwrap_or(now).max(now),
+                    reason: Reason::Deferred.as_str().to_owned(),
+                    counts: end.until.is_some(),
+                });
+                continue;
+            }
+            _ => continue,
+        };
+        let answer = end.answer.map_or(String::new(), |code| format!(" {code}"));
+        let why = format!("answered{answer}{FROM_TRAIL}");
+        settled.entry((finding, why)).or_default().push(one.message_id);
     }
-    if settled > 0 {
-        tracing::info!(
-            messages = settled,
-            "the trail of this host settled what was uncertain"
-        );
+    let mut certain = outcome::revive(conn, &returned, now).await?;
+    for ((finding, why), ids) in settled {
+        certain += uncertain::settle(conn, &ids, finding.as_str(), &why, now)
+            .await?
+            .unsigned_abs();
     }
-    Ok(settled)
+    if certain > 0 {
+        tracing::info!(messages = certain, "the trail of this host said what became of unknown messages");
+    }
+    Ok(certain)
 }
 
 /// Tells of those that came since it was told last: in the log each time, and once a day as a task of nobody's, so that

@@ -56,6 +56,14 @@ impl<F: Fn(u64) -> Option<Fault> + Send + Sync> Plan for F {
     }
 }
 
+/// Overhears every connection, from where whoever connected stands.
+pub trait Ear: Send + Sync {
+    /// He sent this, whether it is passed on or not.
+    fn said(&self, connection: u64, bytes: &[u8]);
+    /// This was passed on to him.
+    fn heard(&self, connection: u64, bytes: &[u8]);
+}
+
 /// A running proxy; ends with this value.
 pub struct Proxy {
     /// Where it listens.
@@ -67,6 +75,7 @@ pub struct Proxy {
 struct Shared {
     target: SocketAddr,
     plan: RwLock<Arc<dyn Plan>>,
+    ear: RwLock<Option<Arc<dyn Ear>>>,
     connections: AtomicU64,
     open: watch::Sender<usize>,
     /// Bytes of all connections are dropped while it is on.
@@ -83,6 +92,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             target,
             plan: RwLock::new(Arc::new(plan)),
+            ear: RwLock::default(),
             connections: AtomicU64::new(0),
             open: watch::Sender::new(0),
             silent: watch::Sender::new(false),
@@ -113,6 +123,11 @@ impl Proxy {
     /// Changes the plan for connections that come from now on.
     pub fn plan(&self, plan: impl Plan + 'static) {
         *self.shared.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
+    }
+
+    /// Somebody who overhears connections that come from now on.
+    pub fn overhear(&self, ear: impl Ear + 'static) {
+        *self.shared.ear.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(ear));
     }
 
     /// Resets every connection that is open now.
@@ -154,6 +169,7 @@ impl Drop for Proxy {
 async fn pass(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
     let number = shared.connections.fetch_add(1, Ordering::AcqRel) + 1;
     let plan = shared.plan.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let ear = shared.ear.read().unwrap_or_else(PoisonError::into_inner).clone();
     let fault = plan.fault(number);
     let mut resets = shared.resets.subscribe();
     let mut server = TcpStream::connect(shared.target).await?;
@@ -163,12 +179,32 @@ async fn pass(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, mut to_server) = server.split();
         let on = |way| fault.filter(|fault| fault.way == way);
-        let there = carry(shared, &mut from_client, &mut to_server, on(Way::ToServer));
-        let back = carry(shared, &mut from_server, &mut to_client, on(Way::ToClient));
-        tokio::select! {
-            ended = async { tokio::try_join!(there, back) } => ended.map(drop),
-            _ = resets.changed() => Err(reset()),
+        let ended = {
+            let there = Carrier {
+                shared,
+                said: &|bytes| ear.iter().for_each(|ear| ear.said(number, bytes)),
+                passed: &|_| {},
+            };
+            let back = Carrier {
+                shared,
+                said: &|_| {},
+                passed: &|bytes| ear.iter().for_each(|ear| ear.heard(number, bytes)),
+            };
+            let there = there.carry(&mut from_client, &mut to_server, on(Way::ToServer));
+            let back = back.carry(&mut from_server, &mut to_client, on(Way::ToClient));
+            tokio::select! {
+                ended = async { tokio::try_join!(there, back) } => ended.map(drop),
+                _ = resets.changed() => Err(reset()),
+            }
+        };
+        // What had come and was not read any more was sent all the same.
+        if let Some(ear) = &ear {
+            let mut rest = [0; 4096];
+            while let Ok(got @ 1..) = from_client.try_read(&mut rest) {
+                ear.said(number, &rest[..got]);
+            }
         }
+        ended
     };
     if ended.is_err() {
         // A reset on both sides, not an orderly end.
@@ -178,55 +214,72 @@ async fn pass(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
     ended
 }
 
-/// Carries one way until its sender ends it, which ends the other side too, also in silence.
-async fn carry(
-    shared: &Shared,
-    from: &mut ReadHalf<'_>,
-    to: &mut WriteHalf<'_>,
-    mut fault: Option<Fault>,
-) -> io::Result<()> {
-    let mut carried = 0_u64;
-    let mut buffer = vec![0; 16 * 1024];
-    loop {
-        // At its byte, not only when the next one comes.
-        if let Some(due) = fault.filter(|fault| carried >= fault.at) {
-            fault = None;
-            match due.harm {
-                Harm::Reset => return Err(reset()),
-                Harm::Delay(pause) => tokio::time::sleep(pause).await,
-                Harm::Blackhole(None) => swallow(from, &mut buffer).await?,
-                Harm::Blackhole(Some(time)) => {
-                    return match tokio::time::timeout(time, swallow(from, &mut buffer)).await {
-                        Ok(ended) => ended,
-                        Err(_) => Err(reset()),
-                    };
-                }
-            }
-        }
-        let room = fault.map_or(buffer.len(), |fault| {
-            usize::try_from(fault.at - carried)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len())
-        });
-        let got = from.read(&mut buffer[..room]).await?;
-        if got == 0 {
-            break;
-        }
-        if *shared.silent.borrow() {
-            // A stream with a hole in it is none: what follows is dropped as well.
-            swallow(from, &mut buffer).await?;
-            break;
-        }
-        to.write_all(&buffer[..got]).await?;
-        carried += got as u64;
-    }
-    to.shutdown().await
+/// Carries one way.
+struct Carrier<'a> {
+    shared: &'a Shared,
+    /// Gets what was sent.
+    said: &'a (dyn Fn(&[u8]) + Send + Sync),
+    /// Gets what was passed on.
+    passed: &'a (dyn Fn(&[u8]) + Send + Sync),
 }
 
-/// Takes bytes until their sender has ended.
-async fn swallow(from: &mut ReadHalf<'_>, buffer: &mut [u8]) -> io::Result<()> {
-    while from.read(buffer).await? > 0 {}
-    Ok(())
+impl Carrier<'_> {
+    /// Until its sender ends it, which ends the other side too, also in silence.
+    async fn carry(
+        &self,
+        from: &mut ReadHalf<'_>,
+        to: &mut WriteHalf<'_>,
+        mut fault: Option<Fault>,
+    ) -> io::Result<()> {
+        let mut carried = 0_u64;
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            // At its byte, not only when the next one comes.
+            if let Some(due) = fault.filter(|fault| carried >= fault.at) {
+                fault = None;
+                match due.harm {
+                    Harm::Reset => return Err(reset()),
+                    Harm::Delay(pause) => tokio::time::sleep(pause).await,
+                    Harm::Blackhole(None) => self.swallow(from, &mut buffer).await?,
+                    Harm::Blackhole(Some(time)) => {
+                        return match tokio::time::timeout(time, self.swallow(from, &mut buffer)).await {
+                            Ok(ended) => ended,
+                            Err(_) => Err(reset()),
+                        };
+                    }
+                }
+            }
+            let room = fault.map_or(buffer.len(), |fault| {
+                usize::try_from(fault.at - carried)
+                    .unwrap_or(usize::MAX)
+                    .min(buffer.len())
+            });
+            let got = from.read(&mut buffer[..room]).await?;
+            if got == 0 {
+                break;
+            }
+            (self.said)(&buffer[..got]);
+            if *self.shared.silent.borrow() {
+                // A stream with a hole in it is none: what follows is dropped as well.
+                self.swallow(from, &mut buffer).await?;
+                break;
+            }
+            to.write_all(&buffer[..got]).await?;
+            (self.passed)(&buffer[..got]);
+            carried += got as u64;
+        }
+        to.shutdown().await
+    }
+
+    /// Takes bytes until their sender has ended.
+    async fn swallow(&self, from: &mut ReadHalf<'_>, buffer: &mut [u8]) -> io::Result<()> {
+        loop {
+            match from.read(buffer).await? {
+                0 => return Ok(()),
+                got => (self.said)(&buffer[..got]),
+            }
+        }
+    }
 }
 
 fn reset() -> io::Error {

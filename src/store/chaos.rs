@@ -143,7 +143,7 @@ pub async fn progress(
                 where e.state = 'active' and not exists (select from touch t where t.enrollment_id = e.id))
                + (select count(*) from queue where state <> 'waiting' or due_at < $1)
                + (select count(*) from message m join touch t on t.id = m.touch_id
-                  where m.outcome = 'uncertain' and m.class = $2 and m.tries = 1 and t.state = 'uncertain') as "open!"
+                  where m.outcome = 'uncertain' and m.class = $2 and not m.retried and t.state = 'uncertain') as "open!"
         "#,
         until,
         owed,

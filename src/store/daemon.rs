@@ -133,6 +133,9 @@ pub async fn inherit_claims(conn: &mut PgConnection) -> Result<u64, StoreError> 
     Ok(done.rows_affected())
 }
 
+/// What is said of a crossing whose daemon ended.
+pub(super) const LEFT_BEHIND: &str = "the daemon ended between crossing and reply";
+
 /// Records the crossings of ended incarnations as uncertain: the message row is made from what the queue knows.
 /// Returns the message ids.
 pub async fn inherit_crossings(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<Vec<Uuid>, StoreError> {
@@ -153,7 +156,7 @@ pub async fn inherit_crossings(conn: &mut PgConnection, now: DateTime<Utc>) -> R
             select g.message_id, g.shard, g.contact_id, g.account_id, g.lead_id, g.touch_id, g.channel, g.class, g.cadence,
                    g.step_key, '', coalesce(c.locale, ''), coalesce(g.sender, ''),
                    coalesce(case g.channel when 'email' then c.email when 'sms' then c.phone end, ''),
-                   'uncertain', 'the daemon ended between crossing and reply', g.tries + 1, g.crossing_at, $1
+                   'uncertain', $2, g.tries + 1, g.crossing_at, $1
             from gone g join contact c on c.id = g.contact_id
             -- It was the second try of an unknown one: still the one row, with both tries.
             on conflict (id) do update
@@ -161,11 +164,12 @@ pub async fn inherit_crossings(conn: &mut PgConnection, now: DateTime<Utc>) -> R
                 done_at = excluded.done_at
             returning id, touch_id
         )
-        update touch t set state = 'uncertain', reason = 'the daemon ended between crossing and reply', done_at = $1
+        update touch t set state = 'uncertain', reason = $2, done_at = $1
         from made where t.id = made.touch_id
         returning made.id
         "#,
         now,
+        LEFT_BEHIND,
     )
     .fetch_all(conn)
     .await?;

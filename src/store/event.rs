@@ -81,6 +81,28 @@ pub async fn release_keys(
     Ok(())
 }
 
+/// Forgets keys that were noted before an instant, the oldest first; at most so many. Returns how many.
+pub async fn forget_keys(
+    conn: &mut PgConnection,
+    before: DateTime<Utc>,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        r#"
+        delete from event_key k
+        using (
+            select source, key_hash from event_key where at < $1 order by at limit $2 for update skip locked
+        ) old
+        where k.source = old.source and k.key_hash = old.key_hash
+        "#,
+        before,
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Keeps events.
 pub async fn insert(conn: &mut PgConnection, rows: &[NewEvent]) -> Result<(), StoreError> {
     if rows.is_empty() {

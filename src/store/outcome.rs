@@ -249,6 +249,8 @@ pub struct Again {
     pub reason: String,
     /// Whether it counts as a try.
     pub counts: bool,
+    /// When that attempt crossed, if it did and was told so.
+    pub crossed: Option<DateTime<Utc>>,
 }
 
 /// Puts attempts back that surely were not sent; only rows still owned, claimed or crossing. What a crossing charged to
@@ -299,24 +301,61 @@ pub async fn again(conn: &mut PgConnection, rows: &[Again]) -> Result<u64, Store
     Ok(done.rows_affected())
 }
 
-/// A withdrawn attempt whose row was swept as uncertain meanwhile: it surely was not sent, so it comes back to life, and
-/// what its crossing charged to the caps is given back. Where an earlier try is unknown, it stays so.
-pub async fn revive_withdrawn(
+/// An attempt that had crossed, and that surely reached nobody.
+#[derive(Debug, Clone)]
+pub struct Returned {
+    /// The message.
+    pub message_id: Uuid,
+    /// When that attempt crossed; `None` = it was over before it was told, and no other can have crossed since.
+    pub crossed: Option<DateTime<Utc>>,
+    /// When to try again.
+    pub at: DateTime<Utc>,
+    /// Why, as in the decision.
+    pub reason: String,
+    /// Whether it counts as a try.
+    pub counts: bool,
+}
+
+impl Returned {
+    /// That of an attempt to be made again.
+    pub fn of(again: &Again, message_id: Uuid) -> Self {
+        Self {
+            message_id,
+            crossed: again.crossed,
+            at: again.at,
+            reason: again.reason.clone(),
+            counts: again.counts,
+        }
+    }
+}
+
+/// Attempts that surely reached nobody, but whose rows were swept as uncertain meanwhile: they come back to life, and what
+/// their crossing charged to the caps is given back. Where an earlier try is unknown, it stays so. Returns how many.
+pub async fn revive(
     conn: &mut PgConnection,
-    message_ids: &[Uuid],
+    rows: &[Returned],
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
-    if message_ids.is_empty() {
+    if rows.is_empty() {
         return Ok(0);
     }
+    let ids: Vec<Uuid> = rows.iter().map(|r| r.message_id).collect();
+    let crossed: Vec<Option<DateTime<Utc>>> = rows.iter().map(|r| r.crossed).collect();
+    let at: Vec<DateTime<Utc>> = rows.iter().map(|r| r.at).collect();
+    let reasons: Vec<&str> = rows.iter().map(|r| r.reason.as_str()).collect();
+    let counts: Vec<i16> = rows.iter().map(|r| i16::from(r.counts)).collect();
     let done = sqlx::query!(
         r#"
-        with m as (
-            delete from message m
-            where m.id = any($1) and m.outcome = 'uncertain'
+        with r as (
+            select * from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::smallint[])
+                 as r (message_id, crossed, at, reason, counts)
+        ), m as (
+            delete from message m using r
+            where m.id = any($1) and m.id = r.message_id and m.outcome = 'uncertain'
               -- Of this very try: a row of an earlier one is the only record that it may have arrived.
-              and m.tries = 1 and not exists (select 1 from queue q where q.touch_id = m.touch_id)
-            returning m.*
+              and not m.retried and (r.crossed is null or m.crossing_at = r.crossed)
+              and not exists (select 1 from queue q where q.touch_id = m.touch_id)
+            returning m.*, r.at, r.reason, r.counts
         ), refunded as (
             update pace p
             set ring = p.ring[:array_position(p.ring, m.crossing_at) - 1] || p.ring[array_position(p.ring, m.crossing_at) + 1:]
@@ -324,20 +363,25 @@ pub async fn revive_withdrawn(
             where p.ring @> array[m.crossing_at]
               and (p.kind, p.key) in (('contact', m.contact_id::text), ('account', m.account_id::text))
         ), t as (
-            update touch t set state = 'queued', reason = null, done_at = null, due_at = $2
+            update touch t set state = 'queued', reason = null, done_at = null, due_at = m.at
             from m where t.id = m.touch_id
             returning t.*
         )
         insert into queue (touch_id, shard, message_id, enrollment_id, contact_id, account_id, lead_id, cadence,
                            cadence_version_id, step_key, class, channel, sender, due_at, first_due_at, expires_at, held,
-                           address_hash)
+                           address_hash, tries)
         select t.id, t.shard, m.id, t.enrollment_id, t.contact_id, m.account_id, m.lead_id, e.cadence,
-               e.cadence_version_id, t.step_key, m.class, m.channel, nullif(m.sender, ''), $2, $2, $2 + interval '3 days', 'withdrawn',
-               case m.channel when 'email' then c.email_hash when 'sms' then c.phone_hash end
+               e.cadence_version_id, t.step_key, m.class, m.channel, nullif(m.sender, ''), m.at, $6::timestamptz,
+               $6::timestamptz + interval '3 days', m.reason,
+               case m.channel when 'email' then c.email_hash when 'sms' then c.phone_hash end, m.tries - 1 + m.counts
         from t join m on m.touch_id = t.id join enrollment e on e.id = t.enrollment_id join contact c on c.id = t.contact_id
         on conflict do nothing
         "#,
-        message_ids,
+        &ids,
+        &crossed as &[Option<DateTime<Utc>>],
+        &at,
+        &reasons as &[&str],
+        &counts,
         now,
     )
     .execute(conn)
@@ -345,8 +389,8 @@ pub async fn revive_withdrawn(
     Ok(done.rows_affected())
 }
 
-/// Puts unknown messages of a class back for one more try with the same id, where nothing settled them since `before`.
-/// The row stays as the record of the first try. Mails only: a text message would come twice. Returns how many.
+/// Puts unknown messages of a class back for one more try with the same id, where nothing settled them since `before`: once
+/// each, however often they had been put off before they became unknown. The row stays as the record of the first try. Mails only: a text message would come twice. Returns how many.
 pub async fn retry_uncertain(
     conn: &mut PgConnection,
     class: i16,
@@ -357,10 +401,12 @@ pub async fn retry_uncertain(
         r#"
         with m as materialized (
             select m.* from message m
-            where m.outcome = 'uncertain' and m.class = $1 and m.tries = 1 and m.done_at <= $2 and m.touch_id is not null
+            where m.outcome = 'uncertain' and m.class = $1 and not m.retried and m.done_at <= $2 and m.touch_id is not null
               and m.channel = 'email'
             order by m.id limit 1000
             for update skip locked
+        ), marked as (
+            update message set retried = true from m where message.id = m.id
         ), t as (
             update touch t set state = 'queued', due_at = $3, done_at = null
             from m where t.id = m.touch_id and t.state = 'uncertain'
@@ -371,7 +417,7 @@ pub async fn retry_uncertain(
                            address_hash, tries)
         select t.id, t.shard, m.id, t.enrollment_id, t.contact_id, m.account_id, m.lead_id, e.cadence,
                e.cadence_version_id, t.step_key, m.class, m.channel, nullif(m.sender, ''), $3, $3, $3 + interval '1 day',
-               'uncertain', case m.channel when 'email' then c.email_hash when 'sms' then c.phone_hash end, 1
+               'uncertain', case m.channel when 'email' then c.email_hash when 'sms' then c.phone_hash end, m.tries
         from t join m on m.touch_id = t.id join enrollment e on e.id = t.enrollment_id join contact c on c.id = t.contact_id
         on conflict do nothing
         "#,

@@ -193,7 +193,8 @@ pub async fn hold(conn: &mut PgConnection, who: Incarnation, held: &[Held]) -> R
     Ok(done.rows_affected())
 }
 
-/// Ends claimed touches as skipped; only rows still owned are written.
+/// Ends claimed touches as skipped; only rows still owned are written. One whose message is unknown, and which is not tried
+/// once more, stays uncertain, with the reason.
 pub async fn skip(
     conn: &mut PgConnection,
     who: Incarnation,
@@ -214,7 +215,10 @@ pub async fn skip(
             where q.touch_id = s.touch_id and q.daemon_id = $1 and q.epoch = $2 and q.state = 'claimed'
             returning q.touch_id, s.reason
         )
-        update touch t set state = 'skipped', reason = q.reason, done_at = $5
+        update touch t
+        set state = case when exists (select from message m where m.id = t.message_id and m.outcome = 'uncertain')
+                         then 'uncertain' else 'skipped' end,
+            reason = q.reason, done_at = $5
         from q where t.id = q.touch_id
         "#,
         who.id,
@@ -251,7 +255,8 @@ pub async fn give_back(
     Ok(done.rows_affected())
 }
 
-/// Ends live work that has not crossed, for whole enrollments. Rows that have crossed are left to their outcome.
+/// Ends live work that has not crossed, for whole enrollments. Rows that have crossed are left to their outcome; what is
+/// unknown stays uncertain.
 pub async fn cancel_enrollments(
     conn: &mut PgConnection,
     enrollment_ids: &[Uuid],
@@ -275,7 +280,10 @@ pub async fn cancel_enrollments(
             where q.touch_id = mine.touch_id and q.state <> 'crossing'
             returning q.touch_id
         )
-        update touch t set state = 'cancelled', reason = $2, done_at = $3
+        update touch t
+        set state = case when exists (select from message m where m.id = t.message_id and m.outcome = 'uncertain')
+                         then 'uncertain' else 'cancelled' end,
+            reason = $2, done_at = $3
         from q where t.id = q.touch_id
         "#,
         enrollment_ids,
@@ -288,6 +296,7 @@ pub async fn cancel_enrollments(
 }
 
 /// The second transaction of an opt-out: takes every live row of these addresses away unless it has crossed.
+/// What is unknown stays uncertain.
 pub async fn revoke_addresses(
     conn: &mut PgConnection,
     address_hashes: &[Vec<u8>],
@@ -310,7 +319,10 @@ pub async fn revoke_addresses(
             where q.touch_id = mine.touch_id and q.state <> 'crossing'
             returning q.touch_id
         )
-        update touch t set state = 'skipped', reason = $3, done_at = $4
+        update touch t
+        set state = case when exists (select from message m where m.id = t.message_id and m.outcome = 'uncertain')
+                         then 'uncertain' else 'skipped' end,
+            reason = $3, done_at = $4
         from q where t.id = q.touch_id
         "#,
         address_hashes,

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
+use super::daemon::LEFT_BEHIND;
 use super::outcome::touch_state;
 
 /// One of them.
@@ -89,25 +90,39 @@ pub async fn outcome(conn: &mut PgConnection, message_id: Uuid) -> Result<Option
     )
 }
 
-/// Those that became so after an instant, the latest first: message and when.
-pub async fn since(
+/// One that a daemon left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// The message.
+    pub message_id: Uuid,
+    /// When it was found to be unknown.
+    pub at: DateTime<Utc>,
+    /// When its last attempt crossed.
+    pub crossing_at: Option<DateTime<Utc>>,
+}
+
+/// Those that an ended daemon left between crossing and reply, and that became known as such after an instant, the latest
+/// first.
+pub async fn left_behind(
     conn: &mut PgConnection,
     after: Option<DateTime<Utc>>,
     limit: i64,
-) -> Result<Vec<(Uuid, DateTime<Utc>)>, StoreError> {
-    let rows = sqlx::query!(
+) -> Result<Vec<LeftBehind>, StoreError> {
+    let rows = sqlx::query_as!(
+        LeftBehind,
         r#"
-        select id, done_at from message
-        where outcome = 'uncertain' and done_at > coalesce($1, '-infinity'::timestamptz)
+        select id as message_id, done_at as at, crossing_at from message
+        where outcome = 'uncertain' and reply = $3 and done_at > coalesce($1, '-infinity'::timestamptz)
         order by done_at desc, id
         limit $2
         "#,
         after,
         limit,
+        LEFT_BEHIND,
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.done_at)).collect())
+    Ok(rows)
 }
 
 /// Settles those of the messages that are uncertain as accepted or refused, with their touches. One more try that is owed is

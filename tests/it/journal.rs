@@ -165,6 +165,7 @@ fn row(touch_id: Uuid, id: Uuid, outcome: &str, reply: &str) -> Ended {
         }),
         task: None,
         body: None,
+        crossed: None,
     }
 }
 

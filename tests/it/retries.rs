@@ -5,9 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use kith::channel::SendOutcome;
 use kith::engine::dispatch::Dispatcher;
+use kith::engine::explain::{self, Tongue};
 use kith::engine::ingest::{self, Incoming};
-use kith::engine::sweep;
-use kith::store::partition;
+use kith::engine::{sweep, uncertain};
+use kith::store::{partition, queue};
 use uuid::Uuid;
 
 use crate::rig::{OPEN_HOURS, Town, one_mail, run_dry};
@@ -118,6 +119,101 @@ async fn what_is_owed_and_unknown_is_tried_again_with_the_same_bytes() {
     let seen = script.bytes();
     assert_eq!(seen.len(), 2, "once more");
     assert_eq!(seen[0], seen[1]);
+}
+
+/// Being put off is no second try of an unknown one: it has that still before it, and only that.
+#[tokio::test]
+async fn what_was_put_off_before_it_was_unknown_is_tried_once_more_too() {
+    let town = town().await;
+    let unknown = || SendOutcome::Uncertain {
+        why: "cut".to_owned(),
+    };
+    let put_off = SendOutcome::Deferred {
+        until: None,
+        why: "451 4.3.0 later".to_owned(),
+    };
+    let script = Script::answering(vec![put_off, unknown(), unknown()]);
+    let deps = town.daemon(Arc::new(script.clone())).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    town.queue("news", monday(), FIRST).await;
+    sqlx::query("update queue set class = 0")
+        .execute(&town.db.pool)
+        .await
+        .unwrap();
+    run_dry(&deps, &mut dispatcher).await;
+    for (attempts, tries) in [(2, 2), (3, 3), (3, 3)] {
+        town.clock.advance(TimeDelta::minutes(20)).unwrap();
+        sweep::run_once(&deps, town.now()).await.unwrap();
+        run_dry(&deps, &mut dispatcher).await;
+        assert_eq!(script.seen().len(), attempts);
+        let told: i16 = sqlx::query_scalar("select tries from message where outcome = 'uncertain'")
+            .fetch_one(&town.db.pool)
+            .await
+            .unwrap();
+        assert_eq!(told, tries);
+    }
+    assert_eq!(town.count("select count(*) from queue").await, 0);
+}
+
+/// The gate forbids the one more try, or its cadence ends: that says nothing about the first.
+#[tokio::test]
+async fn what_is_unknown_stays_so_when_it_may_not_be_tried_once_more() {
+    let town = town().await;
+    let unknown = || SendOutcome::Uncertain {
+        why: "cut".to_owned(),
+    };
+    let script = Script::answering(vec![unknown(), unknown(), unknown()]);
+    let deps = town.daemon(Arc::new(script.clone())).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    town.queue("news", monday(), "true").await;
+    let run = async |sql: &'static str| {
+        sqlx::query(sql).execute(&town.db.pool).await.unwrap();
+    };
+    run("update queue set class = 0").await;
+    run_dry(&deps, &mut dispatcher).await;
+    town.clock.advance(TimeDelta::minutes(20)).unwrap();
+    sweep::run_once(&deps, town.now()).await.unwrap();
+    let owed: Vec<(Uuid, Uuid, Vec<u8>)> = sqlx::query_as(
+        "select q.enrollment_id, q.contact_id, q.address_hash from queue q order by q.touch_id",
+    )
+    .fetch_all(&town.db.pool)
+    .await
+    .unwrap();
+    assert_eq!(owed.len(), 3);
+    let mut conn = town.db.pool.acquire().await.unwrap();
+    queue::cancel_enrollments(&mut conn, &[owed[1].0], "goal", town.now())
+        .await
+        .unwrap();
+    queue::revoke_addresses(&mut conn, &[owed[2].2.clone()], "email", "opted-out", town.now())
+        .await
+        .unwrap();
+    run("update queue set expires_at = due_at - interval '1 minute'").await;
+    run_dry(&deps, &mut dispatcher).await;
+    assert_eq!(script.seen().len(), 3, "nobody got a second one");
+    assert_eq!(town.count("select count(*) from queue").await, 0);
+    let touches: Vec<(String, String)> = sqlx::query_as("select state, reason from touch order by id")
+        .fetch_all(&mut *conn)
+        .await
+        .unwrap();
+    let told = ["expired", "goal", "opted-out"].map(|reason| ("uncertain".to_owned(), reason.to_owned()));
+    assert_eq!(touches, told);
+    let listed = uncertain::list(&mut conn, 10, town.now()).await.unwrap();
+    assert_eq!(listed.len(), 3);
+    run("update enrollment set state = 'finished', next_at = entered_at").await;
+    let story = explain::story(&mut conn, owed[0].1, Tongue::English, town.now())
+        .await
+        .unwrap();
+    for said in ["nobody knows whether it arrived", "too late"] {
+        assert!(
+            story.told.iter().any(|told| told.text.contains(said)),
+            "{said}: {:?}",
+            story.told
+        );
+    }
+    // And it does not come back.
+    town.clock.advance(TimeDelta::minutes(20)).unwrap();
+    sweep::run_once(&deps, town.now()).await.unwrap();
+    assert_eq!(town.count("select count(*) from queue").await, 0);
 }
 
 /// The dot of the second try never went out; that says nothing about the first.

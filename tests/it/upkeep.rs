@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use kith::engine::ingest::{self, Answer, Incoming};
 use kith::engine::{regrade, retier, sweep};
-use kith::store::{contact, partition, person};
+use kith::store::{contact, event, partition, person};
 use uuid::{Builder, Uuid};
 
 use crate::rig::{OPEN_HOURS, Postbox, Town};
@@ -94,6 +94,48 @@ async fn old_months_go_one_by_one_and_unfinished_ones_stay() {
         .unwrap();
     sweep::run_once(&deps, now()).await.unwrap();
     assert_eq!(town.count("select count(*) from message").await, 0);
+}
+
+#[tokio::test]
+async fn keys_of_events_go_with_the_months_of_their_events() {
+    for (kept, left) in [("365d", 3), ("ever", 5)] {
+        let keep = format!("{OPEN_HOURS}\n[keep]\nmessage = \"ever\"\ndecision = \"730d\"\nevent = \"{kept}\"\n");
+        let town = Town::found(&keep, &[], now()).await;
+        let deps = town.daemon(Postbox::open().channel()).await;
+        // 1 March 2026 is the edge.
+        sqlx::query(
+            "insert into event_key (source, key_hash, event_id, at)
+             select 'hook', at::bytea, gen_random_uuid(), at::timestamptz
+             from unnest(array['2025-01-05T00:00:00Z', '2026-02-28T23:59:59Z', '2026-03-01T00:00:00Z', '2026-03-20T00:00:00Z',
+                               '2027-02-28T00:00:00Z']) as at",
+        )
+        .execute(&town.db.pool)
+        .await
+        .unwrap();
+        sweep::run_once(&deps, now()).await.unwrap();
+        assert_eq!(town.count("select count(*) from event_key").await, left, "{kept}");
+        let oldest = if left == 3 { "2026-03-01" } else { "2025-01-05" };
+        let first: DateTime<Utc> = sqlx::query_scalar("select min(at) from event_key")
+            .fetch_one(&town.db.pool)
+            .await
+            .unwrap();
+        assert_eq!(first.date_naive().to_string(), oldest);
+    }
+    let town = Town::found(OPEN_HOURS, &[], now()).await;
+    let mut conn = town.db.pool.acquire().await.unwrap();
+    sqlx::query(
+        "insert into event_key (source, key_hash, event_id, at)
+         select 'hook', n::text::bytea, gen_random_uuid(), $1 - interval '1 day' * n from generate_series(1, 5) as n",
+    )
+    .bind(now())
+    .execute(&mut *conn)
+    .await
+    .unwrap();
+    // In batches, the oldest first.
+    assert_eq!(event::forget_keys(&mut conn, now(), 2).await.unwrap(), 2);
+    let youngest_gone = "select count(*) from event_key where key_hash in ('4', '5')";
+    assert_eq!(town.count(youngest_gone).await, 0);
+    assert_eq!(event::forget_keys(&mut conn, now(), 9).await.unwrap(), 3);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::ground::{DOMAIN, FAR, OWED};
 use super::opt_out::OptOut;
+use super::wire::Cost;
 use crate::engine::uncertain::FROM_TRAIL;
 use crate::sandbox::checker::{self, Outcome, Told};
 use crate::sandbox::smtp::Record;
@@ -21,6 +22,8 @@ pub struct Case<'a> {
     pub accounts: &'a [Account],
     /// How often each message was called uncertain.
     pub unknowns: &'a HashMap<Uuid, i64>,
+    /// What each blow cost, by the wire.
+    pub costs: &'a [Cost],
     /// The opt-outs that were answered.
     pub opt_outs: &'a [OptOut],
     /// How many letters there should be.
@@ -66,6 +69,11 @@ pub struct Verdict {
     pub unknown_without_dot: usize,
     /// Those of them that the mail server had answered, but the answer was lost on its way or with the daemon that got it.
     pub unknown_answered: usize,
+    /// Letters that were really between dot and reply when a blow came, or whose reply never came to their daemon; by the
+    /// daemons' end of the links.
+    pub between_dot_and_reply: usize,
+    /// Letters that are unknown in the end beyond those, summed over the blows.
+    pub unknown_beyond: usize,
 }
 
 impl Verdict {
@@ -84,6 +92,8 @@ pub fn judge(case: &Case<'_>, cycles: usize, seed: u64) -> (Verdict, Vec<String>
         messages: case.messages,
         opt_outs: case.opt_outs.len(),
         ever_unknown: case.unknowns.len(),
+        between_dot_and_reply: case.costs.iter().map(|cost| cost.between).sum(),
+        unknown_beyond: case.costs.iter().map(Cost::beyond).sum(),
         ..Verdict::default()
     };
     count_ends(case, &mut verdict, &mut wrong);
@@ -157,7 +167,7 @@ fn compare(case: &Case<'_>, verdict: &mut Verdict, wrong: &mut Vec<String>) {
             },
         );
         // The reply names the letter, so a daemon that calls it accepted has read just that.
-        if outcome == Outcome::Accepted && reply != FROM_TRAIL && !reply.contains(&message_id(message)) {
+        if outcome == Outcome::Accepted && !reply.ends_with(FROM_TRAIL) && !reply.contains(&message_id(message)) {
             verdict.unrecorded_unknown += 1;
             wrong.push(format!("accepted without its reply: {message}: {reply:?}"));
         }
@@ -307,6 +317,7 @@ mod tests {
             records,
             accounts,
             unknowns: &unknowns.iter().copied().collect(),
+            costs: &[],
             opt_outs,
             messages: 1,
             now: DateTime::UNIX_EPOCH,

@@ -5,6 +5,7 @@ mod ground;
 mod judge;
 mod opt_out;
 mod script;
+mod wire;
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, ValueEnum as _};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -22,6 +23,7 @@ use self::ground::{FAR, Ground, MORE, NOTE, OWED, STEP};
 use self::judge::{Case, Verdict, judge};
 use self::opt_out::{OptOut, opt_out};
 use self::script::{BadLinks, Blow, Cycle, Kind, Moods, cycle};
+use self::wire::{Cost, Wire};
 use super::Context;
 use super::output::grouped;
 use crate::clock::Clock;
@@ -91,8 +93,10 @@ pub async fn run(args: ChaosArgs, context: &Context) -> Result<ExitCode> {
     let moods = Moods::new(args.seed);
     server.behave(moods.clone());
     let proxy = Proxy::start(server.addr, BadLinks(args.seed)).await?;
+    let wire = Wire::default();
+    proxy.overhear(wire.clone());
     let ground = Ground::make(context, proxy.addr.port(), Clock::System.now()).await?;
-    let mut storm = Storm::begin(args, server, moods, proxy, ground).await?;
+    let mut storm = Storm::begin(args, server, moods, (proxy, wire), ground).await?;
     let cycles = storm.cycles;
     for number in 0..cycles {
         storm.cycle(number).await?;
@@ -125,6 +129,9 @@ struct Storm {
     server: Arc<SmtpSandbox>,
     moods: Moods,
     proxy: Proxy,
+    wire: Wire,
+    /// The blows so far, in words.
+    blows: Vec<String>,
     // Before the ground: the daemons end first.
     fleet: Fleet,
     ground: Ground,
@@ -142,7 +149,7 @@ impl Storm {
         args: ChaosArgs,
         server: Arc<SmtpSandbox>,
         moods: Moods,
-        proxy: Proxy,
+        (proxy, wire): (Proxy, Wire),
         ground: Ground,
     ) -> Result<Self> {
         ground.load(notes(args.messages), Clock::System.now()).await?;
@@ -167,6 +174,8 @@ impl Storm {
             server,
             moods,
             proxy,
+            wire,
+            blows: Vec::new(),
             fleet,
             ground,
             key,
@@ -193,6 +202,8 @@ impl Storm {
             tokio::time::sleep(LOOK).await;
         }
         let held = self.moods.unanswered();
+        self.wire.blow(Clock::System.now());
+        self.blows.push(word(plan.blow));
         self.strike(plan).await?;
         self.look().await;
         eprintln!(
@@ -331,7 +342,15 @@ impl Storm {
         let control = control::read(&mut conn).await?;
         let accounts = chaos::accounts(&mut conn).await?;
         let unknowns = chaos::unknowns(&mut conn).await?.into_iter().collect();
+        let unknown_now: Vec<(Uuid, DateTime<Utc>)> = accounts
+            .iter()
+            .filter(|one| one.outcome.as_deref() == Some("uncertain"))
+            .filter_map(|one| Some((one.message_id?, one.crossing_at?)))
+            .collect();
+        let costs = self.wire.costs(&unknown_now);
+        self.tell_costs(&costs);
         let case = Case {
+            costs: &costs,
             records: &self.server.log(),
             accounts: &accounts,
             unknowns: &unknowns,
@@ -347,6 +366,21 @@ impl Storm {
             );
         }
         Ok((verdict, wrong))
+    }
+
+    /// What each blow cost, beside what it may have cost.
+    fn tell_costs(&self, costs: &[Cost]) {
+        for (number, cost) in costs.iter().enumerate() {
+            let blow = self.blows.get(number).map_or("after the last blow", String::as_str);
+            eprintln!(
+                "blow {:>5}: {blow:<22} {:>3} really between dot and reply; {:>3} unknown in the end, {} of them without a dot, {} answered",
+                number + 1,
+                cost.between,
+                cost.unknown,
+                cost.without_dot,
+                cost.answered,
+            );
+        }
     }
 }
 
@@ -372,7 +406,7 @@ fn text(verdict: &Verdict) -> String {
         .as_object()
         .into_iter()
         .flatten()
-        .map(|(name, number)| format!("{:<20} {number}\n", name.replace('_', " ")))
+        .map(|(name, number)| format!("{:<22} {number}\n", name.replace('_', " ")))
         .collect();
     let end = if verdict.is_clean() {
         "every promise was kept\n"

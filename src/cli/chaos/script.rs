@@ -99,8 +99,8 @@ fn in_order(seed: u64, block: usize, kinds: &[Kind]) -> Vec<Kind> {
     kinds
 }
 
-/// The mail server's moods, drawn from the recipient and the number of his letter. It says which letter it has taken, so that
-/// what a daemon calls accepted can be held to what it has read.
+/// The mail server's moods, drawn from the recipient and the number of his letter. It says which letter each answer is about,
+/// so that what a daemon calls accepted can be held to what it has read.
 #[derive(Clone)]
 pub struct Moods {
     seed: u64,
@@ -138,13 +138,13 @@ impl Moods {
             *number += 1;
             number.to_string()
         };
-        let taken = || Action::Reply(format!("250 2.0.0 taken {}", moment.message_id));
+        let answer = |words: &str| Action::Reply(format!("{words} {}", moment.message_id));
         let action = match draw(self.seed, &["mood", to, &number]) {
-            x if x < 0.010 => Action::reply("451 4.3.0 later"),
-            x if x < 0.014 => Action::reply("550 5.1.1 nobody here"),
+            x if x < 0.010 => answer("451 4.3.0 later"),
+            x if x < 0.014 => answer("550 5.1.1 nobody here"),
             x if x < 0.018 => Action::store_and_drop(),
             x if x < 0.022 => Action::Drop,
-            _ => taken(),
+            _ => answer("250 2.0.0 taken"),
         };
         let wait = draw(self.seed, &["wait", to, &number]);
         if wait > 0.4 {

@@ -1,7 +1,7 @@
 //! The crossing in groups: attempts that are ready wait for each other a moment and cross in one transaction.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -27,7 +27,8 @@ struct Request {
     member: Member,
     mark: Mark,
     pass: Option<Pass>,
-    answer: oneshot::Sender<Crossed>,
+    /// When it crossed; `None` = it must not go.
+    answer: oneshot::Sender<Option<DateTime<Utc>>>,
 }
 
 impl Request {
@@ -56,6 +57,7 @@ impl Crosser {
             crosser: self.clone(),
             owner: touch.owner(),
             pass,
+            crossed: OnceLock::new(),
             member: Member {
                 touch_id: touch.id(),
                 charges,
@@ -81,6 +83,14 @@ pub struct Ticket {
     member: Member,
     mark: Mark,
     pass: Option<Pass>,
+    crossed: OnceLock<DateTime<Utc>>,
+}
+
+impl Ticket {
+    /// When the attempt crossed, as the database has it; `None` = it did not, or was not told in time.
+    pub fn crossed_at(&self) -> Option<DateTime<Utc>> {
+        self.crossed.get().copied()
+    }
 }
 
 impl Crossing for Ticket {
@@ -98,9 +108,15 @@ impl Crossing for Ticket {
             if self.crosser.requests.send(request).await.is_err() {
                 return Crossed::Stop;
             }
-            let verdict = verdict.await.unwrap_or(Crossed::Stop);
+            let verdict = verdict.await.unwrap_or(None);
             metrics::histogram!("kith_crossing_seconds").record(asked.elapsed());
-            verdict
+            match verdict {
+                Some(at) => {
+                    let _ = self.crossed.set(at);
+                    Crossed::Go
+                }
+                None => Crossed::Stop,
+            }
         })
     }
 }
@@ -187,9 +203,9 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
     let mut given_up = Vec::new();
     for request in group {
         let verdict = if passed.contains(&request.member.touch_id) && request.is_in_time(deps.clock.now()) {
-            Crossed::Go
+            Some(now)
         } else {
-            Crossed::Stop
+            None
         };
         // The attempt may have been given up meanwhile; its row then ends as withdrawn or uncertain.
         if request.answer.send(verdict).is_err() {

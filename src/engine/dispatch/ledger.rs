@@ -1,4 +1,5 @@
-//! The outcomes in groups: what attempts came to is written down together, and never lost with the database away.
+//! The outcomes in groups: what attempts came to is noted on this host as soon as it is known, written down together, and never
+//! lost with the database away.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,10 +29,13 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Starts the task that writes; it ends when the last handle is dropped.
+    /// Starts the tasks that note and write; they end when the last handle is dropped.
     pub fn start(deps: Arc<Deps>) -> Self {
         let (reports, inbox) = mpsc::channel(GROUP * 2);
-        tokio::spawn(serve(deps, inbox));
+        // Attempts wait for their outcome to be written, so there are never more than are under way.
+        let (noted, to_write) = mpsc::unbounded_channel();
+        tokio::spawn(note(deps.clone(), inbox, noted));
+        tokio::spawn(serve(deps, to_write));
         Self { reports }
     }
 
@@ -46,7 +50,27 @@ impl Ledger {
     }
 }
 
-async fn serve(deps: Arc<Deps>, mut inbox: mpsc::Receiver<Report>) {
+/// Notes what is known in the trail before it waits for its group, and for the database: a process that is killed then has
+/// left its word. What was read in one turn of the loop is noted in one write.
+async fn note(deps: Arc<Deps>, mut inbox: mpsc::Receiver<Report>, noted: mpsc::UnboundedSender<Report>) {
+    while let Some(first) = inbox.recv().await {
+        tokio::task::yield_now().await;
+        let mut known = vec![first];
+        while known.len() < GROUP
+            && let Ok(report) = inbox.try_recv()
+        {
+            known.push(report);
+        }
+        outcomes::note(&deps, known.iter().map(|report| &report.ended));
+        for report in known {
+            if noted.send(report).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn serve(deps: Arc<Deps>, mut inbox: mpsc::UnboundedReceiver<Report>) {
     // What the database did not take so far.
     let mut owed = Vec::new();
     loop {
@@ -87,5 +111,6 @@ pub fn back(touch: &ClaimedTouch, at: chrono::DateTime<chrono::Utc>, reason: Rea
         at,
         reason: reason.as_str().to_owned(),
         counts,
+        crossed: None,
     }
 }

@@ -24,7 +24,7 @@ use crate::domain::cadence::Class;
 use crate::domain::gate::Reason;
 use crate::domain::reply::{ReplyClass, class_of_reason};
 use crate::domain::retry::{self, PutOff};
-use crate::store::outcome::MessageRow;
+use crate::store::outcome::{Again, MessageRow};
 use crate::store::queue::{self, ClaimedTouch, Held};
 
 /// How many touches one claim takes.
@@ -181,10 +181,12 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             ..letter.row
         })
     };
+    let crossed = ticket.crossed_at();
     let done = |row, task| Ended::Done {
         row,
         task,
         body: None,
+        crossed,
     };
     let (mut bounce, mut blocked, mut said) = (None, false, String::new());
     let ended = match outcome {
@@ -201,6 +203,7 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
                 row: row("uncertain", why),
                 task: None,
                 body,
+                crossed,
             }
         }
         SendOutcome::Deferred { until, why } => {
@@ -217,7 +220,10 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             };
             match retry::next(&put_off, now) {
                 Ok(at) => Ended::Again(
-                    back(&letter.touch, at, Reason::Deferred, true),
+                    Again {
+                        crossed,
+                        ..back(&letter.touch, at, Reason::Deferred, true)
+                    },
                     letter.touch.message_id,
                     body,
                 ),
@@ -236,12 +242,15 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             None,
         ),
         SendOutcome::Withdrawn => Ended::Withdrawn(
-            back(
-                &letter.touch,
-                now + TimeDelta::seconds(30),
-                Reason::Deferred,
-                false,
-            ),
+            Again {
+                crossed,
+                ..back(
+                    &letter.touch,
+                    now + TimeDelta::seconds(30),
+                    Reason::Deferred,
+                    false,
+                )
+            },
             letter.touch.message_id,
         ),
     };

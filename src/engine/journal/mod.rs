@@ -21,10 +21,11 @@ use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use self::trail::{Line, Mark, Trail};
+use self::trail::{End, Line, Mark, Trail};
 use super::outcomes::{self, Ended};
 use crate::clock::Clock;
 use crate::store::StoreError;
+use crate::store::uncertain::LeftBehind;
 
 /// How many outcomes are replayed at once.
 const CHUNK: usize = 1000;
@@ -112,28 +113,19 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes what attempts came to, as this host saw it.
-    pub fn ended(&self, ended: &[Ended]) -> Result<()> {
-        let Some(place) = &self.place else { return Ok(()) };
-        let outcomes = ended
-            .iter()
-            .map(|one| (one.message(), one.word().to_owned()))
-            .collect();
-        lock(&place.trail).append(&Line::Ended { outcomes })?;
+    /// Notes what attempts came to, as this host saw it. It does not wait for the disk: a process that is killed forgets
+    /// nothing, a machine that loses its power may forget the last second.
+    pub fn ended(&self, ends: Vec<End>) -> Result<()> {
+        let Some(place) = self.place.as_ref().filter(|_| !ends.is_empty()) else {
+            return Ok(());
+        };
+        lock(&place.trail).append(&Line::Ended { ends })?;
         Ok(())
     }
 
     /// Notes attempts that were over before their crossing was answered: the dot of none of them was sent.
     pub fn given_up(&self, messages: &[Uuid]) -> Result<()> {
-        let Some(place) = self.place.as_ref().filter(|_| !messages.is_empty()) else {
-            return Ok(());
-        };
-        let outcomes = messages
-            .iter()
-            .map(|message| (*message, "again".to_owned()))
-            .collect();
-        lock(&place.trail).append(&Line::Ended { outcomes })?;
-        Ok(())
+        self.ended(messages.iter().map(|message| End::not_sent(*message)).collect())
     }
 
     /// Keeps an outcome that the database refuses, for people to look at.
@@ -164,18 +156,18 @@ impl Journal {
     }
 
     /// Which of these were not looked up before.
-    pub fn look(&self, found: &[(Uuid, DateTime<Utc>)]) -> Vec<Uuid> {
+    pub fn look(&self, found: &[LeftBehind]) -> Vec<LeftBehind> {
         let Some(place) = &self.place else {
             return Vec::new();
         };
         let mut looked = lock(&place.looked);
-        let new: Vec<Uuid> = found
+        let new: Vec<LeftBehind> = found
             .iter()
-            .map(|(id, _)| *id)
-            .filter(|id| !looked.contains_key(id))
+            .filter(|one| !looked.contains_key(&one.message_id))
+            .copied()
             .collect();
         if !new.is_empty() {
-            *looked = found.iter().copied().collect();
+            *looked = found.iter().map(|one| (one.message_id, one.at)).collect();
         }
         new
     }

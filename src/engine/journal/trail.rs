@@ -4,6 +4,7 @@
 //! lost commits in a crash does not know the last of it. It holds ids and names of steps, no addresses and no words.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -21,8 +22,8 @@ const ROLL: u64 = 32 << 20;
 const KEEP: u64 = 512 << 20;
 /// The first append after this long waits for the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-/// What is read of a file's end to see whether the database knows it.
-const TAIL: u64 = 256 << 10;
+/// What is read of a file's end: more than all attempts that can be under way at once leave there.
+const TAIL: u64 = 512 << 10;
 
 /// One that crossed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,11 +63,57 @@ pub enum Line {
         /// Who.
         marks: Vec<Mark>,
     },
-    /// What attempts came to: message, and in a word what; `again` = surely nobody has got it.
+    /// What attempts came to.
     Ended {
         /// One each.
-        outcomes: Vec<(Uuid, String)>,
+        ends: Vec<End>,
     },
+}
+
+/// What an attempt came to, as its host saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// The message.
+    #[serde(with = "uuid::serde::simple")]
+    pub message: Uuid,
+    /// accepted, refused, uncertain; `again` = surely nobody has got it.
+    pub word: String,
+    /// When the attempt crossed, to the microsecond, as the database has it: it says which attempt this is.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "chrono::serde::ts_microseconds_option"
+    )]
+    pub crossed: Option<DateTime<Utc>>,
+    /// The code that the other side answered with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// The other side put it off until then.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "chrono::serde::ts_microseconds_option"
+    )]
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl End {
+    /// Of one whose dot was never sent.
+    pub fn not_sent(message: Uuid) -> Self {
+        Self {
+            message,
+            word: "again".to_owned(),
+            crossed: None,
+            answer: None,
+            until: None,
+        }
+    }
+
+    /// Whether it is the end of the attempt that crossed at that instant.
+    pub fn is_of(&self, crossing: Option<DateTime<Utc>>) -> bool {
+        let micros = |at: DateTime<Utc>| at.timestamp_micros();
+        self.crossed.is_some() && self.crossed.map(micros) == crossing.map(micros)
+    }
 }
 
 /// The end of the trail of one process, where it writes.
@@ -176,18 +223,36 @@ pub fn last_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(last)
 }
 
-/// The last word on each message at the end of every process's trail. A message that crossed again after it has none.
-pub fn ends(folder: &Path) -> io::Result<HashMap<Uuid, String>> {
-    let mut ends = HashMap::new();
-    for path in last_files(folder)? {
-        for line in lines(&path, true)? {
+/// The last word on each message at the end of every process's trail: of its last two files, as the last may just have been
+/// begun. A message that crossed again after it has none. Processes on one folder take turns with a message, so it is the
+/// instant of the crossing that tells which word is the last.
+pub fn ends(folder: &Path) -> io::Result<HashMap<Uuid, End>> {
+    let mut ends: HashMap<Uuid, End> = HashMap::new();
+    let all = files(folder)?;
+    let of = |position: usize| all.get(position).and_then(|path| process_of(path));
+    for (position, path) in all.iter().enumerate() {
+        if of(position).is_some() && of(position) == of(position + 2) {
+            continue;
+        }
+        for line in lines(path, true)? {
             match line {
-                Line::Crossed { marks, .. } => {
+                Line::Crossed { at, marks, .. } => {
                     for mark in marks {
-                        ends.remove(&mark.message);
+                        if let Entry::Occupied(known) = ends.entry(mark.message)
+                            && known.get().crossed.is_none_or(|crossed| crossed < at)
+                        {
+                            known.remove();
+                        }
                     }
                 }
-                Line::Ended { outcomes } => ends.extend(outcomes),
+                Line::Ended { ends: new } => {
+                    for end in new {
+                        match ends.entry(end.message) {
+                            Entry::Occupied(known) if known.get().crossed > end.crossed => {}
+                            known => drop(known.insert_entry(end)),
+                        }
+                    }
+                }
             }
         }
     }
@@ -272,6 +337,49 @@ mod tests {
         let end: Vec<Line> = lines(&path, true).unwrap().collect();
         assert!(end.len() > 500 && end.len() < 2000, "{}", end.len());
         assert_eq!(end.last(), Some(&crossed(1999)));
+    }
+
+    #[test]
+    fn the_last_word_is_that_about_the_last_crossing() {
+        let dir = tempfile::tempdir().unwrap();
+        let second = |n: i64| DateTime::from_timestamp(n, 0);
+        let said = |word: &str, at| Line::Ended {
+            ends: vec![End {
+                word: word.to_owned(),
+                crossed: second(at),
+                ..End::not_sent(Uuid::from_u128(1))
+            }],
+        };
+        let crossed_at = |n| match crossed(1) {
+            Line::Crossed { database, marks, .. } => Line::Crossed {
+                at: second(n).unwrap(),
+                database,
+                marks,
+            },
+            ended @ Line::Ended { .. } => ended,
+        };
+        let word = || ends(dir.path()).unwrap().remove(&Uuid::from_u128(1)).map(|end| end.word);
+        let (mut older, mut younger) = (
+            Trail::new(dir.path(), Uuid::from_u128(1)),
+            Trail::new(dir.path(), Uuid::from_u128(2)),
+        );
+        for line in [crossed_at(1), said("again", 1)] {
+            younger.append(&line).unwrap();
+        }
+        assert_eq!(word().as_deref(), Some("again"));
+        for line in [crossed_at(2), said("accepted", 2)] {
+            older.append(&line).unwrap();
+        }
+        assert_eq!(word().as_deref(), Some("accepted"), "whichever file is read last");
+        younger.append(&crossed_at(3)).unwrap();
+        assert_eq!(word(), None);
+        let nothing = Line::Ended { ends: vec![End::not_sent(Uuid::from_u128(1))] };
+        younger.append(&nothing).unwrap();
+        assert_eq!(word().as_deref(), Some("again"));
+        // The last file may have just been begun.
+        younger.length = ROLL;
+        younger.append(&crossed(9)).unwrap();
+        assert_eq!(word().as_deref(), Some("again"));
     }
 
     #[test]
