@@ -391,7 +391,7 @@ create table message (
     subject             text,
     segments            smallint,
     encoding            text,
-    vars                jsonb,
+    vars                json,                     -- kept as it was written, never searched
     hash                text,
     outcome             text not null check (outcome in ('accepted', 'refused', 'deferred', 'uncertain', 'withdrawn')),
     reply               text,

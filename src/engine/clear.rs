@@ -76,7 +76,6 @@ pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) 
     });
     let (mut cleared, mut held, mut skipped, mut decisions) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut pace: Vec<PaceKey> = Vec::new();
     for touch in ordered {
         let verdict = match known.get(&touch.id()) {
             Some(row) => desk.judge(deps, &rules, &touch, row, now),
@@ -106,7 +105,6 @@ pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) 
         }
         match verdict {
             Verdict::Clear(clearance, charges) => {
-                pace.extend(charges.iter().map(|c| (c.kind.to_owned(), c.key.clone())));
                 cleared.push(Cleared {
                     touch,
                     clearance,
@@ -126,7 +124,6 @@ pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) 
     queue::hold(&mut tx, owner, &held).await?;
     queue::skip(&mut tx, owner, now, &skipped).await?;
     decision::append(&mut tx, now, &decisions).await?;
-    crossing::ensure_pace(&mut tx, &pace).await?;
     tx.commit().await?;
     Ok(cleared)
 }

@@ -20,31 +20,6 @@ pub struct Member {
 /// How many instants a pace row remembers; no cap may count further than this.
 pub const RING: i32 = 64;
 
-/// Makes sure the pace rows exist, in a transaction of its own, so that the crossing only locks and updates.
-pub async fn ensure_pace(conn: &mut PgConnection, keys: &[(String, String)]) -> Result<(), StoreError> {
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let mut keys = keys.to_vec();
-    keys.sort();
-    keys.dedup();
-    let (kinds, names): (Vec<String>, Vec<String>) = keys.into_iter().unzip();
-    sqlx::query!(
-        r#"
-        insert into pace (kind, key)
-        select k.kind, k.key from unnest($1::text[], $2::text[]) as k (kind, key)
-        where not exists (select 1 from pace p where p.kind = k.kind and p.key = k.key)
-        order by 1, 2
-        on conflict do nothing
-        "#,
-        &kinds,
-        &names,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// The instants on the given pace rows, newest first.
 pub async fn rings(
     conn: &mut PgConnection,
@@ -67,7 +42,24 @@ pub async fn rings(
 /// Judges and records a group: returns the touches that may go. Nothing else in the program makes a row `crossing`.
 ///
 /// The daemon's own row is locked first, shared: nobody else's crossings wait for it. Queue rows are locked in id order, then pace rows in key order; no two members of a group may name the same pace row.
+///
+/// Who is charged for the first time gets their row here. When another daemon made one of them in the same moment, nothing
+/// of the group was written, and it is judged again with that row.
 pub async fn cross(
+    conn: &mut PgConnection,
+    who: Incarnation,
+    members: &[Member],
+    now: DateTime<Utc>,
+) -> Result<Vec<Uuid>, StoreError> {
+    loop {
+        match cross_once(conn, who, members, now).await {
+            Err(StoreError::Sql(sqlx::Error::Database(error))) if error.is_unique_violation() => {}
+            done => return done,
+        }
+    }
+}
+
+async fn cross_once(
     conn: &mut PgConnection,
     who: Incarnation,
     members: &[Member],
@@ -120,15 +112,22 @@ pub async fn cross(
         ), broken as (
             select w.touch_id
             from want w left join locked p on p.kind = w.kind and p.key = w.key
-            where p.key is null
-               or (select count(*) from unnest(p.ring) as r (at) where r.at > w.since) >= w.n
+            where (select count(*) from unnest(p.ring) as r (at) where r.at > w.since) >= w.n
         ), pass as materialized (
             select touch_id from mine where touch_id not in (select touch_id from broken)
+        ), charge as materialized (
+            select distinct w.kind, w.key from want w join pass using (touch_id)
         ), charged as (
             update pace p
             set ring = (array_prepend($9::timestamptz, p.ring))[1:$10]
-            from (select distinct w.kind, w.key from want w join pass using (touch_id)) c
+            from charge c
             where p.kind = c.kind and p.key = c.key
+        ), first as (
+            insert into pace (kind, key, ring)
+            select c.kind, c.key, array[$9::timestamptz]
+            from charge c
+            where not exists (select 1 from locked p where p.kind = c.kind and p.key = c.key)
+            order by c.kind, c.key
         )
         update queue q
         set state = 'crossing', crossing_at = $9

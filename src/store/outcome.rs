@@ -94,16 +94,26 @@ async fn end(conn: &mut PgConnection, rows: &[&MessageRow]) -> Result<Vec<Uuid>,
             where q.touch_id = r.touch_id and q.message_id = r.id
               -- Accepted is accepted, whoever has the work now. Any other end is that of one's own attempt only.
               and (r.outcome = 'accepted' or q.daemon_id = r.daemon_id and q.epoch = r.epoch)
-            returning q.shard, q.contact_id, q.account_id, q.lead_id, q.channel, q.class, q.cadence, q.step_key, q.tries,
-                      q.crossing_at, r.*
+            returning r.id, q.shard, q.contact_id, q.account_id, q.lead_id, r.touch_id, q.channel, q.class, q.cadence, q.step_key,
+                      r.template, r.template_version_id, r.locale, r.sender, r.address, r.subject, r.segments, r.encoding,
+                      r.vars::json, r.hash, r.outcome, r.reply, q.tries + 1 as tries, q.crossing_at, r.done_at, r.state
         ), made as (
+            -- Nobody has a row of a message that was never tried before, so none is looked for.
             insert into message (id, shard, contact_id, account_id, lead_id, touch_id, channel, class, cadence, step_key,
                                  template, template_version_id, locale, sender, address, subject, segments, encoding,
                                  vars, hash, outcome, reply, tries, crossing_at, done_at)
-            select id, shard, contact_id, account_id, lead_id, touch_id, channel, class, cadence, step_key, template,
-                   template_version_id, locale, sender, address, subject, segments, encoding, vars::jsonb, hash, outcome,
-                   reply, tries + 1, crossing_at, done_at
-            from gone
+            select id, shard, contact_id, account_id, lead_id, touch_id, channel, class, cadence, step_key,
+                   template, template_version_id, locale, sender, address, subject, segments, encoding,
+                   vars, hash, outcome, reply, tries, crossing_at, done_at
+            from gone where tries = 1
+        ), again as (
+            insert into message (id, shard, contact_id, account_id, lead_id, touch_id, channel, class, cadence, step_key,
+                                 template, template_version_id, locale, sender, address, subject, segments, encoding,
+                                 vars, hash, outcome, reply, tries, crossing_at, done_at)
+            select id, shard, contact_id, account_id, lead_id, touch_id, channel, class, cadence, step_key,
+                   template, template_version_id, locale, sender, address, subject, segments, encoding,
+                   vars, hash, outcome, reply, tries, crossing_at, done_at
+            from gone where tries > 1
             -- Tried once more after it was unknown: the one row then tells the last outcome and both tries.
             on conflict (id) do update
             set outcome = excluded.outcome, reply = excluded.reply, tries = message.tries + 1, done_at = excluded.done_at,
@@ -155,7 +165,7 @@ async fn settle(conn: &mut PgConnection, rows: &[&MessageRow]) -> Result<Vec<Uui
             update message m
             set outcome = r.outcome, reply = r.reply, done_at = r.done_at, template = r.template,
                 template_version_id = r.template_version_id, locale = r.locale, subject = r.subject,
-                segments = r.segments, encoding = r.encoding, vars = r.vars::jsonb, hash = r.hash
+                segments = r.segments, encoding = r.encoding, vars = r.vars::json, hash = r.hash
             from r
             where m.id = r.id and m.outcome = 'uncertain' and r.outcome in ('accepted', 'refused')
             returning r.touch_id, r.state, r.reply, r.done_at

@@ -92,6 +92,7 @@ async fn nothing_crosses_after_the_brake_was_acknowledged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_acknowledgement_waits_for_a_crossing_that_looked_before() {
     let town = town(1).await;
+    town.charge_long_ago().await;
     let postbox = Postbox::open();
     let deps = town.daemon(postbox.channel()).await;
     let mut dispatcher = Dispatcher::new(deps.clone());

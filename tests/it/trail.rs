@@ -270,6 +270,7 @@ impl Channel for Impatient {
 async fn a_crossing_that_came_too_late_is_no_reason_for_the_brake() {
     let town = Town::found(OPEN_HOURS, &[one_mail("first")], tuesday()).await;
     town.settle(1, 1).await;
+    town.charge_long_ago().await;
     town.queue("first", tuesday(), "true").await;
     let room = tempfile::tempdir().unwrap();
     let folder = room.path().join("journal");
