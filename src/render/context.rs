@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// The facts one message is rendered from. What is not known is `None` and renders empty.
@@ -172,12 +172,28 @@ pub struct Links {
     pub preferences: Option<String>,
 }
 
-fn forget_unknown(value: &mut Value) {
-    if let Value::Object(map) = value {
-        map.retain(|_, inner| {
-            forget_unknown(inner);
-            !inner.is_null() && inner.as_object().is_none_or(|map| !map.is_empty())
-        });
+/// JSON without what is not known, and without objects that hold nothing else.
+struct Known<'v>(&'v Value);
+
+impl Known<'_> {
+    fn is_some(value: &Value) -> bool {
+        match value {
+            Value::Null => false,
+            Value::Object(map) => map.values().any(Self::is_some),
+            _ => true,
+        }
+    }
+}
+
+impl Serialize for Known<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(map) => {
+                let known = map.iter().filter(|(_, value)| Self::is_some(value));
+                serializer.collect_map(known.map(|(name, value)| (name, Known(value))))
+            }
+            other => other.serialize(serializer),
+        }
     }
 }
 
@@ -249,8 +265,7 @@ impl RenderContext {
             map.remove("company");
             map.remove("links");
         }
-        forget_unknown(&mut value);
-        serde_json::to_string(&value)
+        serde_json::to_string(&Known(&value))
     }
 
     /// A person with every fact known, for checks, previews without a contact and the examples of the reference.

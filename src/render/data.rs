@@ -55,9 +55,8 @@ impl Data {
         value["today"] = json!(context.now.with_timezone(&zone).date_naive());
         value["locale"] = json!(content_locale);
         value[FORMAT] = json!({ "locale": formats, "zone": zone.name() });
-        Ok(Self(
-            Context::wraps(value).map_err(|error| DataError::Json(error.to_string()))?,
-        ))
+        // Taken as they are: `Context::wraps` would copy every one of them.
+        Ok(Self(Context::from(value)))
     }
 
     /// Renders a layout, which sees more than the parts do.

@@ -107,6 +107,9 @@ fn attributes(markup: &str) -> Vec<(String, String)> {
 
 /// Undoes what a serialiser escapes in an attribute.
 fn plain(value: &str) -> String {
+    if !value.contains('&') {
+        return value.to_owned();
+    }
     value
         .replace("&quot;", "\"")
         .replace("&nbsp;", "\u{a0}")
@@ -116,6 +119,9 @@ fn plain(value: &str) -> String {
 }
 
 fn attribute(value: &str) -> String {
+    if !value.contains(['&', '"', '<', '>']) {
+        return value.to_owned();
+    }
     value
         .replace('&', "&amp;")
         .replace('"', "&quot;")

@@ -64,14 +64,16 @@ pub enum MimeError {
 
 /// Header and body with CRLF line ends, not dot-stuffed and not signed.
 pub fn build_email(words: &RenderedEmail, envelope: &Envelope) -> Result<Vec<u8>, MimeError> {
+    let from = mailbox("From", envelope.from_name.as_deref(), &envelope.from_address)?;
+    let to = mailbox("To", envelope.to_name.as_deref(), &envelope.to_address)?;
+    // Named here, though nobody asks for it: it would be read out of the written headers otherwise.
+    let way = lettre::address::Envelope::new(Some(from.email.clone()), vec![to.email.clone()])
+        .map_err(|error| MimeError::Build(error.to_string()))?;
     let mut builder = Message::builder()
+        .envelope(way)
         .date(envelope.date.into())
-        .from(mailbox(
-            "From",
-            envelope.from_name.as_deref(),
-            &envelope.from_address,
-        )?)
-        .to(mailbox("To", envelope.to_name.as_deref(), &envelope.to_address)?)
+        .from(from)
+        .to(to)
         .subject(clean(&words.subject))
         .raw_header(one_line(
             "Message-ID",
@@ -209,9 +211,11 @@ fn refused(name: &str, reason: &'static str) -> MimeError {
 
 /// Every line end as CRLF, bare ones too: what stands behind a bare one would not be dot-stuffed by all.
 fn crlf(text: &str) -> String {
-    text.replace("\r\n", "\n")
-        .replace('\r', "\n")
-        .replace('\n', "\r\n")
+    if text.contains('\r') {
+        let plain = text.replace("\r\n", "\n").replace('\r', "\n");
+        return plain.replace('\n', "\r\n");
+    }
+    text.replace('\n', "\r\n")
 }
 
 #[cfg(test)]
