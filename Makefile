@@ -36,7 +36,7 @@ lint: toolchain ## formatting and lints
 bench: toolchain ## the benchmarks (ARGS="tick --contacts 100000" for one)
 	scripts/install postgres
 	cargo build --release
-	$(if $(ARGS),$(TARGET)/release/kith bench $(ARGS),for what in tick enroll import forecast deliver; do $(TARGET)/release/kith bench $$what || exit; done)
+	$(if $(ARGS),$(TARGET)/release/kith bench $(ARGS),for what in tick enroll audience import ingest forecast deliver 'deliver --contacts 2700000 --queued 2600000 --suppressed 10000 --old-snapshot 10m'; do $(TARGET)/release/kith bench $$what || exit; done)
 
 chaos: toolchain ## kith broken on purpose 200 times over 50,000 messages (ARGS="--cycles 20" for less); about an hour
 	scripts/install postgres

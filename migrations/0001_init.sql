@@ -32,6 +32,7 @@ create table daemon (
     started_at   timestamptz not null,            -- lease time: the database's clock
     heartbeat_at timestamptz not null,
     ended_at     timestamptz,
+    inherited    boolean not null default false,  -- ended, and nothing of its work is left: nobody need look through the queue for it
     braked       boolean not null default false   -- the brake once more, on the row that each crossing of this daemon locks
 );
 

@@ -38,7 +38,7 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     for row in &due {
         plan.take(deps, &rules, row, &answers, now);
     }
-    touch::insert(&mut tx, &plan.touches).await?;
+    touch::insert(&mut tx, &plan.touches, now).await?;
     enrollment::advance(&mut tx, &plan.moves).await?;
     stop::end(&mut tx, &plan.ends, now).await?;
     tx.commit().await?;

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use chrono::{DateTime, Datelike as _, NaiveTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
 use super::{Deps, Summary, ingest, uncertain};
 use crate::config::runtime::Kept;
@@ -19,13 +19,21 @@ const CHANGES: i64 = 50_000;
 /// Of keys of events: narrow rows too, one for each that came in.
 const KEYS: i64 = 10_000;
 
-/// Buries dead incarnations and takes over what they had: claims go back, crossings become uncertain.
+/// Buries dead incarnations and takes over what they had: claims go back, crossings become uncertain. What they had is looked for
+/// in the whole queue, so only while somebody may have left something.
 pub async fn inherit(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
-    let mut tx = deps.pool.begin().await?;
     let dead_after = deps.settings.lease.dead_after.length().num_milliseconds() as f64 / 1000.0;
+    let mut conn = deps.pool.acquire().await?;
+    if !daemon::leaves_work(&mut conn, dead_after).await? {
+        return Ok(Summary::default());
+    }
+    let mut tx = conn.begin().await?;
     let dead = daemon::bury(&mut tx, dead_after).await?;
-    let claims = daemon::inherit_claims(&mut tx).await?;
+    let claims = daemon::inherit_claims(&mut tx, now).await?;
     let crossings = daemon::inherit_crossings(&mut tx, now).await?;
+    if claims == 0 && crossings.is_empty() {
+        daemon::inherited(&mut tx).await?;
+    }
     tx.commit().await?;
     if !dead.is_empty() || claims > 0 || !crossings.is_empty() {
         tracing::warn!(

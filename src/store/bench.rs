@@ -314,3 +314,113 @@ pub async fn queue_bytes(conn: &mut PgConnection) -> Result<i64, StoreError> {
             .await?,
     )
 }
+
+/// Lets rows of the queue become due when they were due at first, and vacuums what that leaves.
+pub async fn due_as_first(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!("update queue set due_at = first_due_at where due_at > first_due_at")
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query!("vacuum queue").execute(conn).await?;
+    Ok(())
+}
+
+/// Opens a transaction that sees the database as it is now, until [`let_go`].
+pub async fn hold_snapshot(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query("begin transaction isolation level repeatable read")
+        .execute(&mut *conn)
+        .await?;
+    super::unhurried(&mut *conn).await?;
+    sqlx::query!("select brake from control").fetch_one(conn).await?;
+    Ok(())
+}
+
+/// Ends that transaction, and lets the queue be vacuumed as it would be by itself.
+pub async fn let_go(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query("rollback").execute(&mut *conn).await?;
+    sqlx::query!("vacuum queue").execute(conn).await?;
+    Ok(())
+}
+
+/// Bytes of the live queue without its indexes.
+pub async fn queue_table_bytes(conn: &mut PgConnection) -> Result<i64, StoreError> {
+    Ok(
+        sqlx::query_scalar!(r#"select pg_table_size('queue') as "bytes!""#)
+            .fetch_one(conn)
+            .await?,
+    )
+}
+
+/// Makes a mail that was accepted at an instant for each of the people 1..=n, and one link that all of them bear.
+/// Returns the number of the link.
+pub async fn mails(conn: &mut PgConnection, n: i64, at: DateTime<Utc>) -> Result<i64, StoreError> {
+    sqlx::query!(
+        r#"
+        insert into message (id, shard, contact_id, account_id, channel, class, template, locale, sender, address, outcome, done_at)
+        select ('01900000-0000-7003-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n % 1024, person, person, 'email', 3, 'bench', 'en',
+               'bench', 'person' || n || '@example' || n % 500 || '.com', 'accepted', $2
+        from generate_series(1, $1::bigint) as n,
+             lateral (select ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid as person) as of
+        "#,
+        n,
+        at,
+    )
+    .execute(&mut *conn)
+    .await?;
+    Ok(sqlx::query_scalar!(
+        r#"
+        insert into link (template_version_id, target)
+        values ('01900000-0000-7004-8000-000000000000', 'https://bench.example/offer')
+        returning id
+        "#
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// Notes that so many of the people 1..=n, evenly dealt, were spoken with at an instant.
+pub async fn speak(
+    conn: &mut PgConnection,
+    n: i64,
+    how_many: i64,
+    at: DateTime<Utc>,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        r#"
+        with spoken as (
+            update contact set last_human_at = $3
+            where id in (
+                select ('01900000-0000-7000-8000-' || lpad(to_hex(1 + k * ($1::bigint / $2) + k % 10), 12, '0'))::uuid
+                from generate_series(0, $2::bigint - 1) as k
+            )
+            returning id
+        )
+        insert into fact_change (contact_id) select id from spoken
+        "#,
+        n,
+        how_many,
+        at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Rows that scans of whole tables have read of those that grow with the people, as far as the database has heard of it.
+pub async fn rows_scanned(conn: &mut PgConnection) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        select coalesce(sum(seq_tup_read), 0)::bigint as "rows!"
+        from pg_stat_user_tables
+        where schemaname = 'kith' and relname in ('contact', 'account', 'contact_ref', 'lead', 'lead_contact', 'enrollment')
+        "#
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// Events that were taken in.
+pub async fn events(conn: &mut PgConnection) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(r#"select count(*) as "n!" from event"#)
+        .fetch_one(conn)
+        .await?)
+}

@@ -79,6 +79,32 @@ pub async fn is_known(conn: &mut PgConnection, id: Uuid) -> Result<bool, StoreEr
     Ok(known)
 }
 
+/// Whether an incarnation is to be buried, or one that ended may have left work behind.
+pub async fn leaves_work(conn: &mut PgConnection, dead_after_secs: f64) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from daemon
+            where not inherited and (ended_at is not null or heartbeat_at < clock_timestamp() - make_interval(secs => $1))
+        ) as "leaves!"
+        "#,
+        dead_after_secs,
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// Notes that nothing is left of those that ended a minute ago or more: a claim that they began may still commit, but no
+/// transaction stays open for so long.
+pub async fn inherited(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update daemon set inherited = true where not inherited and ended_at < clock_timestamp() - interval '1 minute'"
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Declares incarnations dead whose last heartbeat is older than `dead_after_secs`, and raises their epoch so that
 /// nothing of theirs can cross any more. Returns them.
 pub async fn bury(conn: &mut PgConnection, dead_after_secs: f64) -> Result<Vec<Uuid>, StoreError> {
@@ -113,8 +139,8 @@ pub async fn leave(conn: &mut PgConnection, who: Incarnation) -> Result<(), Stor
     Ok(())
 }
 
-/// Gives the claims of ended incarnations back. Returns how many.
-pub async fn inherit_claims(conn: &mut PgConnection) -> Result<u64, StoreError> {
+/// Gives the claims of ended incarnations back, due now: whoever claims may have gone past them. Returns how many.
+pub async fn inherit_claims(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         r#"
         with lost as (
@@ -124,9 +150,10 @@ pub async fn inherit_claims(conn: &mut PgConnection) -> Result<u64, StoreError> 
             limit 10000
             for update of q skip locked
         )
-        update queue q set state = 'waiting', daemon_id = null, epoch = null
+        update queue q set state = 'waiting', daemon_id = null, epoch = null, due_at = greatest(q.due_at, $1)
         from lost where q.touch_id = lost.touch_id
         "#,
+        now,
     )
     .execute(conn)
     .await?;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -78,37 +78,47 @@ impl ClaimedTouch {
     }
 }
 
-/// Commits of this transaction do not wait for the disk: for claims, which are harmless to lose.
-pub async fn without_waiting(conn: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query!("set local synchronous_commit = off")
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Begins a transaction whose commit does not wait for the disk: for claims, which are harmless to lose.
+pub async fn begin_unwaiting(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreError> {
+    Ok(pool
+        .begin_with("begin; set local synchronous_commit = off")
+        .await?)
 }
 
-/// Of a claim, this part is each waiting class's own, whatever waits in better ones.
-const SHARE: i64 = 20;
+/// Of a claim, this part is each waiting class's own, whatever waits in better ones. So a claim of at least this many finds
+/// something of every class that waits.
+pub const SHARE: i64 = 20;
+
+/// A place in the order of one class: when it is due, and whose it is.
+pub type Place = (DateTime<Utc>, Uuid);
+
+/// Before every row of a class.
+pub const START: Place = (DateTime::UNIX_EPOCH, Uuid::nil());
 
 /// Claims up to `limit` due touches, skipping what others hold: a small share of each class that waits, then the best class
-/// first.
+/// first. Of each class only rows at or behind a place are looked at, [`START`] for all of them: what was sent stays in the
+/// index for as long as somebody's snapshot may see it, and a claim would walk over it.
 ///
-/// A lost claim is harmless: see [`without_waiting`].
+/// A lost claim is harmless: see [`begin_unwaiting`].
 pub async fn claim(
     conn: &mut PgConnection,
     who: Incarnation,
     now: DateTime<Utc>,
     limit: i64,
+    from: &[Place; 4],
 ) -> Result<Vec<ClaimedTouch>, StoreError> {
+    let (at, contact): (Vec<DateTime<Utc>>, Vec<Uuid>) = from.iter().copied().unzip();
     let mut rows = sqlx::query_as!(
         ClaimedTouch,
         r#"
         with found as (
             select row.*, row_number() over (partition by row.class order by row.due_at, row.contact_id) as nth
-            from (values (0::smallint), (1::smallint), (2::smallint), (3::smallint)) as k (class),
+            from unnest($6::timestamptz[], $7::uuid[]) with ordinality as k (at, contact, nth),
                  lateral (
                      select q.touch_id, q.class, q.due_at, q.contact_id
                      from queue q
-                     where q.class = k.class and q.due_at <= $3 and q.state = 'waiting'
+                     where q.class = k.nth::smallint - 1::smallint and (q.due_at, q.contact_id) >= (k.at, k.contact)
+                       and q.due_at <= $3 and q.state = 'waiting'
                      order by q.due_at, q.contact_id
                      limit $4
                      for update skip locked
@@ -134,6 +144,8 @@ pub async fn claim(
         now,
         limit,
         (limit / SHARE).max(1),
+        &at,
+        &contact,
     )
     .fetch_all(conn)
     .await?;

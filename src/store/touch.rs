@@ -35,7 +35,14 @@ pub struct NewTouch {
 
 /// Makes touches and their queue rows in one statement; a step that was touched already is left alone.
 /// Returns how many were made.
-pub async fn insert(conn: &mut PgConnection, rows: &[NewTouch]) -> Result<u64, StoreError> {
+///
+/// What was due before `now` queues up as due now: a claim need not look again at what lies far back
+/// ([`super::queue::claim`]). Its touch keeps the time that it was due at.
+pub async fn insert(
+    conn: &mut PgConnection,
+    rows: &[NewTouch],
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
     if rows.is_empty() {
         return Ok(0);
     }
@@ -66,7 +73,7 @@ pub async fn insert(conn: &mut PgConnection, rows: &[NewTouch]) -> Result<u64, S
         insert into queue (touch_id, shard, message_id, enrollment_id, contact_id, account_id, lead_id, cadence,
                            cadence_version_id, step_key, address_hash, class, channel, sender, due_at, first_due_at, expires_at)
         select n.id, e.shard, n.message_id, e.id, e.contact_id, e.account_id, e.lead_id, e.cadence, e.cadence_version_id,
-               n.step_key, n.address_hash, n.class, n.channel, n.sender, n.due_at, n.due_at, n.expires_at
+               n.step_key, n.address_hash, n.class, n.channel, n.sender, greatest(n.due_at, $12), n.due_at, n.expires_at
         from t join n on n.id = t.id join enrollment e on e.id = n.enrollment_id
         "#,
         &ids,
@@ -80,6 +87,7 @@ pub async fn insert(conn: &mut PgConnection, rows: &[NewTouch]) -> Result<u64, S
         &hashes as &[Option<&[u8]>],
         &due,
         &expires,
+        now,
     )
     .execute(conn)
     .await?;

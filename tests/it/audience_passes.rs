@@ -1,6 +1,7 @@
 //! Audiences by what changed: every pass after the first takes in exactly whom a full one would, and scans no table for it.
 
-use std::sync::Arc;
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,6 +9,10 @@ use kith::domain::cadence::Cadence;
 use kith::engine::{Deps, enroll, sweep};
 use kith::store::partition;
 use sqlx::PgPool;
+use tracing::field::Field;
+use tracing::instrument::WithSubscriber as _;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use crate::rig::{OPEN_HOURS, Postbox, Town, until};
 
@@ -216,6 +221,69 @@ async fn a_further_pass_scans_no_table_and_what_all_have_seen_is_trimmed() {
         (town.count("select count(*) from fact_change").await == 0).then_some(())
     })
     .await;
+}
+
+/// Keeps what the server tells of its plans.
+#[derive(Clone, Default)]
+struct Plans(Arc<Mutex<Vec<String>>>);
+
+impl<S: Subscriber> Layer<S> for Plans {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == "sqlx::postgres::notice" {
+            let mut told = String::new();
+            event.record(&mut |_: &Field, value: &dyn fmt::Debug| write!(told, "{value:?}").unwrap());
+            self.0.lock().unwrap().push(told.replace("\\n", "\n"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_plan_of_a_further_pass_goes_over_a_whole_table() {
+    let (mut town, deps) = town(40_000, "*/5 * * * *").await;
+    let first = start() + TimeDelta::hours(1);
+    town.clock.set(first).unwrap();
+    enroll::by_schedule(&deps, first).await.unwrap();
+    let later = first + TimeDelta::minutes(5);
+    live_a_day(&deps.pool, later - TimeDelta::minutes(1), 800).await;
+    sqlx::query("analyze").execute(&deps.pool).await.unwrap();
+    deps.pool.close().await;
+
+    // The server explains every statement of this daemon, as it runs it.
+    town.db.options = town.db.options.clone().options([
+        ("session_preload_libraries", "auto_explain"),
+        ("auto_explain.log_min_duration", "0"),
+        ("auto_explain.log_level", "notice"),
+    ]);
+    let fresh = town.daemon(Postbox::open().channel()).await;
+    town.clock.set(later).unwrap();
+    let plans = Plans::default();
+    let entered = enroll::by_schedule(&fresh, later)
+        .with_subscriber(tracing_subscriber::registry().with(plans.clone()))
+        .await
+        .unwrap()
+        .done;
+    assert!(entered > 20, "{entered}");
+    let plans = plans.0.lock().unwrap();
+    let of = |words: &str| plans.iter().filter(|plan| plan.contains(words)).count();
+    assert!(of("Index") > 20, "{} plans: {:?}", plans.len(), plans.first());
+    assert!(
+        of("fact_change") >= cadences("").len(),
+        "what changed is asked for each cadence"
+    );
+    for table in ["contact", "account", "lead", "lead_contact", "enrollment"] {
+        let whole: Vec<&String> = plans
+            .iter()
+            .filter(|plan| plan.lines().any(|line| goes_over(line, table)))
+            .collect();
+        assert!(whole.is_empty(), "{}", whole[0]);
+    }
+}
+
+/// Whether a line of a plan reads a whole table.
+fn goes_over(line: &str, table: &str) -> bool {
+    line.split_once("Seq Scan on ")
+        .and_then(|(_, rest)| rest.split_whitespace().next())
+        .is_some_and(|name| name == table)
 }
 
 /// Rows that sequential scans of the big tables have read so far, once no session of a daemon is left.

@@ -25,8 +25,8 @@ const PARTS: [(&str, &str); 3] = [
 
 /// Writes the shipped files and those of the benchmark under a directory. Returns a context that takes its rules from there.
 pub fn unpack(context: &Context, into: &Path) -> io::Result<Context> {
-    shipped::unpack(into)?;
     let (config, templates) = (into.join("config"), into.join("templates"));
+    shipped::unpack(into)?;
     for name in NAMES {
         let text = format!(
             "name = \"{name}\"\ntitle = \"A benchmark\"\nsubject = \"contact\"\n\
@@ -45,4 +45,40 @@ pub fn unpack(context: &Context, into: &Path) -> io::Result<Context> {
         templates_dir: Some(templates),
         ..context.clone()
     })
+}
+
+/// How many audiences [`unpack_audiences`] writes.
+pub const AUDIENCES: i64 = 10;
+
+/// Writes the shipped files without the cadences that look at an audience, and ten that do so each day: for those who were
+/// lost and were spoken with lately, every second one only if they opened nothing since.
+pub fn unpack_audiences(context: &Context, into: &Path) -> io::Result<Context> {
+    let context = unpack(context, into)?;
+    let config = into.join("config");
+    for name in NAMES.into_iter().chain(["win-back"]) {
+        std::fs::remove_file(config.join("cadences").join(format!("{name}.toml")))?;
+    }
+    // Nobody is won back here, so that no cadence is missing.
+    let retention = std::fs::read_to_string(config.join("retention.toml"))?;
+    let kept: String = retention
+        .lines()
+        .filter(|line| !line.starts_with("win_back"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    std::fs::write(config.join("retention.toml"), kept)?;
+    for n in 1..=AUDIENCES {
+        let opened = if n % 2 == 0 {
+            ", { not = { event = \"opened\", within = \"5d\" } }"
+        } else {
+            ""
+        };
+        let text = format!(
+            "name = \"bench-{n}\"\ntitle = \"A benchmark\"\nsubject = \"contact\"\n\
+             [entry]\nschedule = \"0 9 * * *\"\naudience = {{ all = [{{ fact = \"account.standing\", is = \"inactive\" }}, \
+             {{ fact = \"contact.last_human_at\", within = \"{n}d\" }}{opened}] }}\n\
+             [[steps]]\nkey = \"{STEP}\"\nchannel = \"email\"\ntemplate = \"bench\"\nfunction = \"information\"\n"
+        );
+        std::fs::write(config.join("cadences").join(format!("bench-{n}.toml")), text)?;
+    }
+    Ok(context)
 }

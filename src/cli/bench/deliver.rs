@@ -15,19 +15,21 @@ use super::ground::Ground;
 use super::postfix::Sink;
 use super::process::{cpu_s, family_cpu_s, forget_peak, parent_of, peak_rss_mb};
 use super::timings::Timings;
+use super::{old_snapshot, pooled};
 use crate::channel::smtp::dkim::{self, DkimKey, Kind};
 use crate::cli::Context;
 use crate::clock::Clock;
 use crate::config::secret::SecretRef;
 use crate::config::sender::Dkim;
 use crate::config::{Mode, Settings, Tls, Transport};
+use crate::domain::span::Span;
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::{Deps, plan};
 use crate::store::{bench, tally};
 
 /// Bytes of a mail of the yardstick, near those of kith's own.
 const LETTER: usize = 5 * 1024;
-/// Mails of each run of the yardstick.
+/// Mails of each run of a yardstick, at most.
 const YARDSTICK: u32 = 20_000;
 /// Signatures that are timed.
 const SIGNATURES: u32 = 500;
@@ -39,10 +41,10 @@ const BEAT: Duration = Duration::from_millis(5);
 pub struct DeliverArgs {
     /// People in the database
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(100..=10_000_000))]
-    contacts: i64,
+    pub(super) contacts: i64,
     /// Mails that are measured
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(i64).range(10..=10_000_000))]
-    messages: i64,
+    pub(super) messages: i64,
     /// Mails that go before them
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
     warm_up: i64,
@@ -58,6 +60,19 @@ pub struct DeliverArgs {
     /// Let so many become due each second, instead of all at once
     #[arg(long, value_name = "RATE")]
     offered: Option<u32>,
+    /// After the mails that are measured go on sending, for so long (90s, 10m), beside a transaction left open
+    #[arg(long, value_name = "SPAN", value_parser = Span::parse, conflicts_with_all = ["offered", "dkim"])]
+    old_snapshot: Option<Span>,
+    /// Mails in the queue by then, those that are measured among them
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, requires = "old_snapshot", value_parser = clap::value_parser!(i64).range(10..=10_000_000))]
+    queued: i64,
+}
+
+impl DeliverArgs {
+    /// Mails that are planned, but for the warm-up.
+    fn planned(&self) -> i64 {
+        self.old_snapshot.map_or(self.messages, |_| self.queued)
+    }
 }
 
 /// What mails are signed with.
@@ -114,9 +129,10 @@ fn signature_us(kind: Kind) -> Result<f64> {
 /// Measures.
 pub async fn run(args: DeliverArgs, context: &Context) -> Result<Sheet> {
     ensure!(
-        args.messages + args.warm_up + args.suppressed <= args.contacts,
+        args.planned() + args.warm_up + args.suppressed <= args.contacts,
         "warm-up, messages and suppressed addresses need as many contacts"
     );
+    ensure!(args.planned() >= args.messages, "--queued counts --messages too");
     let timings = Timings::start().context("this process counts already")?;
     let rules = tempfile::tempdir()?;
     let context = cadences::unpack(context, rules.path())?;
@@ -150,6 +166,11 @@ async fn measure(
     clock.set(ground.begin)?;
     if args.warm_up > 0 {
         send(&mut dispatcher, &deps, timings).await?;
+    }
+    if let Some(open) = args.old_snapshot {
+        clock.set(ground.begin + TimeDelta::minutes(2))?;
+        let open = open.length().to_std()?;
+        return old_snapshot::measure(args, open, ground, &mut dispatcher, &deps, timings).await;
     }
     let mut conn = ground.pool.acquire().await?;
     let postmaster = parent_of(u32::try_from(bench::server_process(&mut conn).await?)?)?;
@@ -192,7 +213,9 @@ async fn measure(
     );
     let queue_mb = bench::queue_bytes(&mut conn).await? as f64 / 1e6;
     drop(conn);
-    let yardstick = sink.yardstick(YARDSTICK, args.connections, LETTER).await?;
+    let measure_of = YARDSTICK.min(u32::try_from(args.messages)?);
+    let yardstick = sink.yardstick(measure_of, args.connections, LETTER).await?;
+    let pooled = pooled::rate(sink.port, measure_of, args.connections, LETTER).await?;
 
     let n = args.messages as f64;
     let rate = n / took;
@@ -221,6 +244,12 @@ async fn measure(
         yardstick,
         "messages/s",
     );
+    sheet.note(
+        "lettre's pooled transport, without a database",
+        pooled,
+        "messages/s",
+    );
+    sheet.note("of it in the same run", rate / pooled, "times");
     let claim = timings.quantile_ms("kith_claim_seconds", "0.99");
     sheet.hold_to("a claim, 99 %", claim, "ms", Target::Under(50.0));
     for (what, name, bound) in [
@@ -275,6 +304,7 @@ async fn measure(
     sheet.value("claim_p99_ms", claim);
     sheet.value("peak_rss_mb", peak);
     sheet.value("yardstick_per_s", yardstick);
+    sheet.value("lettre_per_s", pooled);
     sheet.value(
         "cpu_s",
         serde_json::json!({ "daemon": daemon, "postgres": postgres, "smtp-sink": taken }),
@@ -333,7 +363,7 @@ async fn enroll(args: &DeliverArgs, ground: &Ground, deps: &Deps) -> Result<()> 
         .collect::<Option<Vec<(String, Uuid)>>>()
         .context("the cadences of the benchmark are not in force")?;
     let mut conn = ground.pool.acquire().await?;
-    let (warm_up, last) = (args.warm_up, args.warm_up + args.messages);
+    let (warm_up, last) = (args.warm_up, args.warm_up + args.planned());
     let begin = ground.begin;
     let (none, step) = (TimeDelta::zero(), cadences::STEP);
     bench::enroll_contacts(&mut conn, 1, warm_up, &versions, step, begin, none).await?;
@@ -366,17 +396,25 @@ async fn plan_all(
     ground: &Ground,
     apart: TimeDelta,
 ) -> Result<f64> {
-    let last = TimeDelta::minutes(1) + apart * i32::try_from(args.messages)?;
-    let at = ground.begin + last;
-    clock.set(at)?;
+    let last = TimeDelta::minutes(1) + apart * i32::try_from(args.planned())?;
     let (started, mut touches) = (Instant::now(), 0);
-    loop {
-        let summary = plan::run_once(deps, at).await?;
-        touches += summary.done;
-        if !summary.more {
-            return Ok(touches as f64 / started.elapsed().as_secs_f64());
+    for at in [ground.begin, ground.begin + last] {
+        clock.set(at)?;
+        loop {
+            let summary = plan::run_once(deps, at).await?;
+            touches += summary.done;
+            if !summary.more {
+                break;
+            }
         }
     }
+    let took = started.elapsed().as_secs_f64();
+    if !apart.is_zero() {
+        // Planned at the end of the run, they became due then.
+        let mut conn = ground.pool.acquire().await?;
+        bench::due_as_first(&mut conn).await?;
+    }
+    Ok(touches as f64 / took)
 }
 
 /// Hands over what is due, until nothing is.

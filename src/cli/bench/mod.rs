@@ -1,5 +1,6 @@
 //! `kith bench`: what the engine does in how long, measured on this machine.
 
+mod audience;
 mod cadences;
 mod deliver;
 mod enroll;
@@ -7,6 +8,9 @@ mod figures;
 mod forecast;
 mod ground;
 mod import;
+mod ingest;
+mod old_snapshot;
+mod pooled;
 mod postbox;
 mod postfix;
 mod process;
@@ -21,7 +25,7 @@ use clap::{Args, Subcommand};
 
 use super::Context;
 
-/// Measure this machine: a tick, enrolling, importing, delivering
+/// Measure this machine: a tick, enrolling, audiences, importing, events, delivering
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each benchmark makes a database of its own on the embedded Postgres (which syncs every commit), fills it, measures with
@@ -31,8 +35,11 @@ or where that would be the bottleneck to postfix's smtp-sink.
 Examples:
   kith bench tick --contacts 1000000
   kith bench enroll --contacts 1000000    a tenth of them, by an audience
+  kith bench audience --contacts 5000000  ten audiences, of whom 10,000 people have changed
   kith bench import --contacts 1000000
+  kith bench ingest                       events, opens and clicks, by HTTP into a daemon
   kith bench deliver --messages 100000    the whole way of a mail, against postfix's smtp-sink
+  kith bench deliver --contacts 1200000 --old-snapshot 90s    the same beside a transaction left open
   kith bench forecast --messages 8000     the same alone, and beside `kith plan --days 30`")]
 pub struct BenchArgs {
     #[command(subcommand)]
@@ -46,7 +53,9 @@ pub struct BenchArgs {
 enum What {
     Tick(tick::TickArgs),
     Enroll(enroll::EnrollArgs),
+    Audience(audience::AudienceArgs),
     Import(import::ImportArgs),
+    Ingest(ingest::IngestArgs),
     Deliver(deliver::DeliverArgs),
     Forecast(forecast::ForecastArgs),
 }
@@ -56,6 +65,8 @@ pub async fn run(args: BenchArgs, context: &Context) -> Result<ExitCode> {
     let sheet = match args.what {
         What::Tick(tick) => tick::run(tick, context).await?,
         What::Enroll(enroll) => enroll::run(enroll, context).await?,
+        What::Audience(audience) => audience::run(audience, context).await?,
+        What::Ingest(ingest) => ingest::run(ingest, context).await?,
         What::Import(import) => import::run(import, context).await?,
         What::Deliver(deliver) => deliver::run(deliver, context).await?,
         What::Forecast(forecast) => forecast::run(forecast, context).await?,

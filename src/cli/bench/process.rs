@@ -37,12 +37,17 @@ pub fn parent_of(pid: u32) -> Result<u32> {
 
 /// The most memory that this process has had resident since [`forget_peak`], in megabytes.
 pub fn peak_rss_mb() -> Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
+    peak_of(std::process::id())
+}
+
+/// The most memory that a process has had resident, in megabytes.
+pub fn peak_of(pid: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kb: f64 = line
         .and_then(|line| line.trim().strip_suffix("kB"))
         .and_then(|kb| kb.trim().parse().ok())
-        .context("/proc/self/status does not tell VmHWM")?;
+        .context("/proc/PID/status does not tell VmHWM")?;
     Ok(kb / 1000.0)
 }
 

@@ -3,6 +3,7 @@
 pub mod compose;
 mod crosser;
 mod ledger;
+mod low_water;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use self::compose::Letter;
 use self::crosser::Crosser;
 use self::ledger::{Ledger, back};
+use self::low_water::LowWater;
 use super::clear::{Cleared, clear};
 use super::outcomes::Ended;
 use super::pace::{Pace, Pass};
@@ -24,6 +26,7 @@ use crate::domain::cadence::Class;
 use crate::domain::gate::Reason;
 use crate::domain::reply::{ReplyClass, class_of_reason};
 use crate::domain::retry::{self, PutOff};
+use crate::store;
 use crate::store::outcome::{Again, MessageRow};
 use crate::store::queue::{self, ClaimedTouch, Held};
 
@@ -38,6 +41,7 @@ pub struct Dispatcher {
     crosser: Crosser,
     ledger: Ledger,
     pace: Pace,
+    low_water: LowWater,
     attempts: JoinSet<()>,
     /// Claimed, but their preparation failed: given back as soon as the database takes it.
     stranded: Vec<ClaimedTouch>,
@@ -52,6 +56,7 @@ impl Dispatcher {
             deps,
             crosser,
             ledger,
+            low_water: LowWater::default(),
             attempts: JoinSet::new(),
             stranded: Vec::new(),
         }
@@ -67,15 +72,7 @@ impl Dispatcher {
             return Ok(Summary { done: 0, more: true });
         }
         let limit = BATCH.min(room);
-        let started = Instant::now();
-        let claimed = {
-            let mut tx = self.deps.pool.begin().await?;
-            queue::without_waiting(&mut tx).await?;
-            let claimed = queue::claim(&mut tx, self.deps.incarnation(), now, limit).await?;
-            tx.commit().await?;
-            claimed
-        };
-        metrics::histogram!("kith_claim_seconds").record(started.elapsed());
+        let claimed = self.claim(limit, now).await?;
         let count = claimed.len();
         let letters = match self.prepare(claimed.clone(), now).await {
             Ok(letters) => letters,
@@ -99,6 +96,18 @@ impl Dispatcher {
         })
     }
 
+    async fn claim(&mut self, limit: i64, now: DateTime<Utc>) -> Result<Vec<ClaimedTouch>> {
+        let started = Instant::now();
+        let from = self.low_water.places(now, started, store::connections_made());
+        let mut tx = queue::begin_unwaiting(&self.deps.pool).await?;
+        let claimed = queue::claim(&mut tx, self.deps.incarnation(), now, limit, &from).await?;
+        tx.commit().await?;
+        let took = started.elapsed();
+        metrics::histogram!("kith_claim_seconds").record(took);
+        self.low_water.claimed(&claimed, limit, now, started + took);
+        Ok(claimed)
+    }
+
     async fn prepare(
         &mut self,
         claimed: Vec<ClaimedTouch>,
@@ -118,6 +127,7 @@ impl Dispatcher {
         let mut conn = self.deps.pool.acquire().await?;
         queue::give_back(&mut conn, owner, &ids).await?;
         self.stranded.clear();
+        self.low_water.forget();
         Ok(())
     }
 

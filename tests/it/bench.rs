@@ -1,0 +1,153 @@
+//! `kith bench`, small: each benchmark runs through and prints the figures that programs read.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::harness::clear_at_exit;
+
+/// One server for all of them, since its start costs more than they do.
+fn bench(dir: &std::path::Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kith"))
+        .args(["bench", "--json"])
+        .args(args)
+        .current_dir(dir)
+        .env_remove("DATABASE_URL")
+        .env("KITH_DATABASE__DATA_DIR", dir.join("state"))
+        .output()
+        .unwrap()
+}
+
+fn sheet(output: &Output) -> Value {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A figure of a sheet by its name.
+fn figure<'s>(sheet: &'s Value, name: &str) -> &'s Value {
+    let figures = sheet["figures"].as_array().unwrap();
+    figures
+        .iter()
+        .find(|figure| figure["name"] == name)
+        .unwrap_or_else(|| panic!("no figure {name:?} in {sheet:#}"))
+}
+
+#[test]
+fn each_benchmark_runs_and_prints_what_programs_read() {
+    let dir = tempfile::Builder::new()
+        .prefix("kith-bench-")
+        .tempdir_in("/tmp")
+        .unwrap()
+        .keep();
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o711)).unwrap();
+    clear_at_exit(&dir);
+
+    let tick = sheet(&bench(
+        &dir,
+        &["tick", "--contacts", "200", "--rounds", "10", "--touches", "1"],
+    ));
+    assert_eq!(
+        figure(&tick, "statements of a tick, most")["met"],
+        true,
+        "{tick:#}"
+    );
+
+    let audience = sheet(&bench(
+        &dir,
+        &["audience", "--contacts", "2000", "--changed", "100"],
+    ));
+    assert_eq!(
+        figure(&audience, "taken in by it, of all cadences")["met"],
+        true,
+        "{audience:#}"
+    );
+    assert!(audience["pass_s"].as_f64().unwrap() > 0.0);
+
+    let some = [
+        "ingest",
+        "--contacts",
+        "300",
+        "--events",
+        "250",
+        "--batch",
+        "100",
+        "--visits",
+        "40",
+    ];
+    let ingest = sheet(&bench(&dir, &some));
+    for name in ["events_per_s", "opens_per_s", "clicks_per_s", "peak_rss_mb"] {
+        assert!(ingest[name].as_f64().unwrap() > 0.0, "{name}: {ingest:#}");
+    }
+    // Each event is a row of its own and a key.
+    assert!(
+        ingest["rows_written"].as_i64().unwrap() >= 2 * (250 + 80),
+        "{ingest:#}"
+    );
+    assert!(figure(&ingest, "an open, 99 %")["value"].as_f64().unwrap() > 0.0);
+
+    let few = [
+        "deliver",
+        "--contacts",
+        "600",
+        "--messages",
+        "100",
+        "--warm-up",
+        "20",
+        "--suppressed",
+        "10",
+    ];
+    let deliver = bench(&dir, &few);
+    let why = String::from_utf8_lossy(&deliver.stderr).into_owned();
+    if why.contains("package postfix") {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let deliver = sheet(&deliver);
+    for name in [
+        "rate_per_s",
+        "claim_p99_ms",
+        "yardstick_per_s",
+        "lettre_per_s",
+        "peak_rss_mb",
+    ] {
+        assert!(deliver[name].as_f64().unwrap() > 0.0, "{name}: {deliver:#}");
+    }
+    let beside = bench(
+        &dir,
+        &[&few[..], &["--queued", "500", "--old-snapshot", "1s"]].concat(),
+    );
+    let beside = sheet(&beside);
+    for name in ["rate_per_s", "beside_per_s", "beside_claim_p99_ms", "open_s"] {
+        assert!(beside[name].as_f64().unwrap() > 0.0, "{name}: {beside:#}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, why) in [
+        (
+            &["deliver", "--contacts", "1000", "--old-snapshot", "1s"][..],
+            "need as many contacts",
+        ),
+        (&["deliver", "--queued", "50"], "--old-snapshot"),
+        (
+            &["audience", "--contacts", "1000", "--changed", "500"],
+            "a tenth of the people",
+        ),
+        (
+            &["ingest", "--contacts", "100", "--visits", "200"],
+            "each visit is of another person",
+        ),
+    ] {
+        let output = bench(dir.path(), args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(why), "{args:?}: {said}");
+        assert!(!dir.path().join("state").exists(), "{args:?}");
+    }
+}
