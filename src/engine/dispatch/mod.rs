@@ -1,5 +1,6 @@
 //! Dispatch: claims due touches, clears them, builds their messages and hands them over.
 
+mod attempt;
 pub mod compose;
 mod crosser;
 mod ledger;
@@ -13,21 +14,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+pub(super) use self::attempt::WORDS;
+use self::attempt::attempt;
 use self::compose::Letter;
 use self::crosser::Crosser;
-use self::ledger::{Ledger, back};
+use self::ledger::Ledger;
 use self::low_water::LowWater;
 use super::clear::{Cleared, clear};
-use super::outcomes::Ended;
 use super::pace::{Pace, Pass};
-use super::{Deps, Summary, ingest, senders};
-use crate::channel::{RefusalClass, SendOutcome};
-use crate::domain::cadence::Class;
+use super::{Deps, Summary};
 use crate::domain::gate::Reason;
-use crate::domain::reply::{ReplyClass, class_of_reason};
-use crate::domain::retry::{self, PutOff};
 use crate::store;
-use crate::store::outcome::{Again, MessageRow};
 use crate::store::queue::{self, ClaimedTouch, Held};
 
 /// How many touches one claim takes.
@@ -160,159 +157,5 @@ impl Dispatcher {
         let mut conn = self.deps.pool.acquire().await?;
         queue::hold(&mut conn, owner, &held).await?;
         Ok(())
-    }
-}
-
-/// One attempt, from the first byte to the written outcome.
-async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Letter, pass: Option<Pass>) {
-    let ticket = crosser.ticket(&letter.touch, letter.charges.clone(), pass.clone());
-    let outcome = letter
-        .channel
-        .send(letter.clearance, &letter.message, &ticket)
-        .await;
-    let now = deps.clock.now();
-    let late = pass.as_ref().is_some_and(|pass| pass.is_late(now));
-    let broken = pass.and_then(|pass| pass.ended(&deps.settings, &outcome, now));
-    metrics::counter!("kith_attempts_total", "channel" => letter.touch.channel.clone(), "outcome" => word(&outcome))
-        .increment(1);
-    let body = match &outcome {
-        SendOutcome::Uncertain { .. } | SendOutcome::Deferred { .. } => {
-            compose::body_of(&letter.message, &letter.row, now)
-        }
-        _ => None,
-    };
-    let sender = letter.row.sender.clone();
-    let row = |outcome: &str, reply: String| {
-        Box::new(MessageRow {
-            outcome: outcome.to_owned(),
-            // No text of the database can hold the one character that a server may well send.
-            reply: Some(reply.replace('\0', "\u{fffd}")),
-            done_at: now,
-            ..letter.row
-        })
-    };
-    let crossed = ticket.crossed_at();
-    let done = |row, task| Ended::Done {
-        row,
-        task,
-        body: None,
-        crossed,
-    };
-    let (mut bounce, mut blocked, mut said) = (None, false, String::new());
-    let ended = match outcome {
-        SendOutcome::Accepted { reply } => done(row("accepted", reply), letter.task.map(Box::new)),
-        SendOutcome::Refused { class, why } => {
-            blocked = class == RefusalClass::PolicyBlocked;
-            said.clone_from(&why);
-            bounce = Some((class, why.clone()));
-            done(row("refused", why), None)
-        }
-        SendOutcome::Uncertain { why } => {
-            said.clone_from(&why);
-            Ended::Done {
-                row: row("uncertain", why),
-                task: None,
-                body,
-                crossed,
-            }
-        }
-        SendOutcome::Deferred { until, why } => {
-            blocked |= class_of_reason(&why) == ReplyClass::PolicyBlocked;
-            said.clone_from(&why);
-            let put_off = PutOff {
-                touch: letter.touch.id(),
-                class: Class::from_number(letter.touch.class),
-                tries: letter.touch.tries,
-                first_tried_at: letter.touch.dated_at,
-                expires_at: letter.touch.expires_at,
-                why: &why,
-                until,
-            };
-            match retry::next(&put_off, now) {
-                Ok(at) => Ended::Again(
-                    Again {
-                        crossed,
-                        ..back(&letter.touch, at, Reason::Deferred, true)
-                    },
-                    letter.touch.message_id,
-                    body,
-                ),
-                Err(end) => done(row("refused", format!("given up, {end}: {why}")), None),
-            }
-        }
-        // Soon again: the gate then finds out why and for how long.
-        SendOutcome::NotCrossed => Ended::Again(
-            back(
-                &letter.touch,
-                now + TimeDelta::seconds(if late { 1 } else { 30 }),
-                if late { Reason::Pace } else { Reason::Cap },
-                false,
-            ),
-            letter.touch.message_id,
-            None,
-        ),
-        SendOutcome::Withdrawn => Ended::Withdrawn(
-            Again {
-                crossed,
-                ..back(
-                    &letter.touch,
-                    now + TimeDelta::seconds(30),
-                    Reason::Deferred,
-                    false,
-                )
-            },
-            letter.touch.message_id,
-        ),
-    };
-    ledger.write(ended).await;
-    if blocked && let Err(error) = senders::blocked(&deps, &sender, &said, now).await {
-        tracing::warn!(%error, "a blocked sender could not be paused");
-    }
-    if broken.is_some()
-        && let Err(error) = senders::failing(&deps, &sender, &said, now).await
-    {
-        tracing::warn!(%error, "nobody could be told of a sender that fails");
-    }
-    if let Some((class, why)) = bounce
-        && let Err(error) = Box::pin(ingest::bounced(
-            &deps,
-            &letter.touch,
-            bounce_word(class),
-            &why,
-            now,
-        ))
-        .await
-    {
-        tracing::warn!(%error, "a refusal could not be taken in as an event");
-    }
-}
-
-/// The words of [`word`].
-pub(super) const WORDS: [&str; 6] = [
-    "accepted",
-    "deferred",
-    "refused",
-    "withdrawn",
-    "not-crossed",
-    "uncertain",
-];
-
-fn word(outcome: &SendOutcome) -> &'static str {
-    match outcome {
-        SendOutcome::Accepted { .. } => "accepted",
-        SendOutcome::Deferred { .. } => "deferred",
-        SendOutcome::Refused { .. } => "refused",
-        SendOutcome::Withdrawn => "withdrawn",
-        SendOutcome::NotCrossed => "not-crossed",
-        SendOutcome::Uncertain { .. } => "uncertain",
-    }
-}
-
-fn bounce_word(class: RefusalClass) -> &'static str {
-    match class {
-        RefusalClass::AddressBad => "hard",
-        RefusalClass::MailboxFull | RefusalClass::RateLimited => "soft",
-        RefusalClass::PolicyBlocked => "blocked",
-        RefusalClass::Other => "unknown",
     }
 }
