@@ -11,6 +11,7 @@ mod blocked;
 mod brake;
 mod browser;
 mod cadences;
+mod caps;
 mod chaos;
 mod cli;
 mod clock_off;
