@@ -12,6 +12,7 @@ mod blocked;
 mod brake;
 mod browser;
 mod cadences;
+mod caps;
 mod chaos;
 mod cli;
 mod clock_off;
