@@ -18,6 +18,11 @@ use crate::domain::id::IdSource;
 use crate::engine::Deps;
 use crate::store::{self, bench, control};
 
+/// What [`Ground::load`] fills.
+const LOADED: [&str; 5] = ["account", "contact", "contact_ref", "lead", "lead_contact"];
+/// From so many enrollments on their indexes are made afterwards.
+const MANY: i64 = 500_000;
+
 /// The application name of this process's sessions, to tell them from others'.
 pub const OURS: &str = "kith-bench";
 
@@ -85,10 +90,12 @@ impl Ground {
             self.begin.date_naive() + Days::new(40),
             self.begin - TimeDelta::days(30),
         );
+        let indexes = bench::drop_indexes(&mut conn, &LOADED).await?;
         bench::people(&mut conn, people, birthdays_from, known_since).await?;
         if leads {
             bench::leads(&mut conn, people, known_since).await?;
         }
+        bench::make_indexes(&mut conn, &indexes).await?;
         eprintln!(
             "  loaded {people} people in {:.0} s",
             started.elapsed().as_secs_f64()
@@ -121,7 +128,13 @@ impl Ground {
             over_days,
         };
         let mut conn = self.pool.acquire().await?;
+        let indexes = if people.end() - people.start() >= MANY {
+            bench::drop_indexes(&mut conn, &["enrollment"]).await?
+        } else {
+            Vec::new()
+        };
         bench::enroll(&mut conn, *people.start(), *people.end(), at).await?;
+        bench::make_indexes(&mut conn, &indexes).await?;
         Ok(())
     }
 

@@ -154,7 +154,7 @@ fn event_of(n: i64, contacts: i64) -> Value {
 
 /// The mail of a person, counted from 0, as [`bench::mails`] numbers them.
 fn mail(n: i64) -> Uuid {
-    Uuid::from_u128(0x0190_0000_0000_7003_8000_0000_0000_0000 | (n + 1).unsigned_abs() as u128)
+    Uuid::from_u128(0x0190_0000_0000_7003_8000_0000_0000_0000 | u128::from((n + 1).unsigned_abs()))
 }
 
 /// Rows written so far, once this process's sessions have told of theirs.

@@ -137,11 +137,17 @@ mod tests {
         assert_eq!(from, [seen, seen, seen, at(9, 20)]);
         let from = claim(&mut water, begun + took, Duration::ZERO, &full(2, 1)[..5]);
         assert_eq!(from[3], at(9, 40));
-        let before = begun + took + took * SELDOM;
-        let from = claim(&mut water, before - Duration::from_millis(1), Duration::ZERO, &[]);
+        let (waits, moment) = (took * SELDOM, Duration::from_millis(1));
+        let anew = begun + took + waits;
+        let from = claim(
+            &mut water,
+            begun + waits + took.saturating_sub(moment),
+            Duration::ZERO,
+            &[],
+        );
         assert_eq!(from, [seen; 4], "all that was due was taken");
-        assert_eq!(claim(&mut water, before, took, &[]), [START; 4]);
-        assert_ne!(claim(&mut water, before + took, took, &[]), [START; 4]);
+        assert_eq!(claim(&mut water, anew, took, &[]), [START; 4]);
+        assert_ne!(claim(&mut water, anew + took, took, &[]), [START; 4]);
     }
 
     #[test]
