@@ -16,8 +16,8 @@ use crate::domain::gate::Reason;
 use crate::domain::id::IdSource;
 use crate::domain::zone::local_date;
 use crate::store::audit::{self, Deed};
-use crate::store::task::{self, NewTask};
 use crate::store::outcome::{self, Returned};
+use crate::store::task::{self, NewTask};
 use crate::store::{control, uncertain};
 
 /// The mark up to which growth was told of.
@@ -208,7 +208,10 @@ pub async fn consult_trail(deps: &Deps, conn: &mut PgConnection, now: DateTime<U
             .unsigned_abs();
     }
     if certain > 0 {
-        tracing::info!(messages = certain, "the trail of this host said what became of unknown messages");
+        tracing::info!(
+            messages = certain,
+            "the trail of this host said what became of unknown messages"
+        );
     }
     Ok(certain)
 }

@@ -99,7 +99,13 @@ async fn an_answer_that_was_read_and_not_written_is_found_in_the_trail() {
         seen_of(2, "uncertain", "after the dot: cut"),
         Ended::Again(again, put_off, None),
         // The word about another attempt says nothing about this one.
-        ended(touch, message, crossed - TimeDelta::seconds(1), "refused", "550 no"),
+        ended(
+            touch,
+            message,
+            crossed - TimeDelta::seconds(1),
+            "refused",
+            "550 no",
+        ),
     ];
     outcomes::note(&deps, seen.iter());
     bury(&town.db.pool, &deps).await;
@@ -137,7 +143,10 @@ async fn an_answer_that_was_read_and_not_written_is_found_in_the_trail() {
     assert_eq!(fates.len(), expected.len());
     for (n, outcome, touch, reply) in expected {
         let fate = &fates[&crossing[n].1];
-        assert_eq!((fate.0.as_str(), fate.1.as_str(), &fate.2), (outcome, touch, &reply));
+        assert_eq!(
+            (fate.0.as_str(), fate.1.as_str(), &fate.2),
+            (outcome, touch, &reply)
+        );
     }
     let waits: (Uuid, DateTime<Utc>, i16, String) = sqlx::query_as(
         "select q.message_id, q.due_at, q.tries, t.state from queue q join touch t on t.id = q.touch_id

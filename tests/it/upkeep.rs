@@ -99,7 +99,8 @@ async fn old_months_go_one_by_one_and_unfinished_ones_stay() {
 #[tokio::test]
 async fn keys_of_events_go_with_the_months_of_their_events() {
     for (kept, left) in [("365d", 3), ("ever", 5)] {
-        let keep = format!("{OPEN_HOURS}\n[keep]\nmessage = \"ever\"\ndecision = \"730d\"\nevent = \"{kept}\"\n");
+        let keep =
+            format!("{OPEN_HOURS}\n[keep]\nmessage = \"ever\"\ndecision = \"730d\"\nevent = \"{kept}\"\n");
         let town = Town::found(&keep, &[], now()).await;
         let deps = town.daemon(Postbox::open().channel()).await;
         // 1 March 2026 is the edge.

@@ -167,7 +167,10 @@ fn compare(case: &Case<'_>, verdict: &mut Verdict, wrong: &mut Vec<String>) {
             },
         );
         // The reply names the letter, so a daemon that calls it accepted has read just that.
-        if outcome == Outcome::Accepted && !reply.ends_with(FROM_TRAIL) && !reply.contains(&message_id(message)) {
+        if outcome == Outcome::Accepted
+            && !reply.ends_with(FROM_TRAIL)
+            && !reply.contains(&message_id(message))
+        {
             verdict.unrecorded_unknown += 1;
             wrong.push(format!("accepted without its reply: {message}: {reply:?}"));
         }

@@ -371,9 +371,12 @@ impl Storm {
     /// What each blow cost, beside what it may have cost.
     fn tell_costs(&self, costs: &[Cost]) {
         for (number, cost) in costs.iter().enumerate() {
-            let blow = self.blows.get(number).map_or("after the last blow", String::as_str);
+            let blow = self
+                .blows
+                .get(number)
+                .map_or("after the last blow", String::as_str);
             eprintln!(
-                "blow {:>5}: {blow:<22} {:>3} really between dot and reply; {:>3} unknown in the end, {} of them without a dot, {} answered",
+                "blow {:>5}, {blow:<22} {:>3} really between dot and reply; {:>3} unknown in the end, {} of them without a dot, {} answered",
                 number + 1,
                 cost.between,
                 cost.unknown,

@@ -214,7 +214,11 @@ mod tests {
         hand_over(&wire, 1, &message_id);
         wire.heard(1, b"250 2.0.0 tak");
         let cost = wire.costs(&[(id, Clock::System.now())]);
-        assert_eq!((cost[1].between, cost[1].without_dot), (1, 1), "its last try had no dot");
+        assert_eq!(
+            (cost[1].between, cost[1].without_dot),
+            (1, 1),
+            "its last try had no dot"
+        );
         assert_eq!(wire.costs(&[(id, start)])[1].beyond(), 0);
     }
 }

@@ -183,12 +183,12 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             ..letter.row
         })
     };
-    let crossed = ticket.crossed_at();
+    let went_at = ticket.crossed_at();
     let done = |row, task| Ended::Done {
         row,
         task,
         body: None,
-        crossed,
+        crossed: went_at,
     };
     let (mut bounce, mut blocked, mut said) = (None, false, String::new());
     let ended = match outcome {
@@ -203,7 +203,7 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             row: row("uncertain", why),
             task: None,
             body,
-            crossed,
+            crossed: went_at,
         },
         SendOutcome::Deferred { until, why } => {
             blocked |= class_of_reason(&why) == ReplyClass::PolicyBlocked;
@@ -220,7 +220,7 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
             match retry::next(&put_off, now) {
                 Ok(at) => Ended::Again(
                     Again {
-                        crossed,
+                        crossed: went_at,
                         ..back(&letter.touch, at, Reason::Deferred, true)
                     },
                     letter.touch.message_id,
@@ -242,7 +242,7 @@ async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Lett
         ),
         SendOutcome::Withdrawn => Ended::Withdrawn(
             Again {
-                crossed,
+                crossed: went_at,
                 ..back(
                     &letter.touch,
                     now + TimeDelta::seconds(30),

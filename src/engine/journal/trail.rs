@@ -358,7 +358,12 @@ mod tests {
             },
             ended @ Line::Ended { .. } => ended,
         };
-        let word = || ends(dir.path()).unwrap().remove(&Uuid::from_u128(1)).map(|end| end.word);
+        let word = || {
+            ends(dir.path())
+                .unwrap()
+                .remove(&Uuid::from_u128(1))
+                .map(|end| end.word)
+        };
         let (mut older, mut younger) = (
             Trail::new(dir.path(), Uuid::from_u128(1)),
             Trail::new(dir.path(), Uuid::from_u128(2)),
@@ -373,7 +378,9 @@ mod tests {
         assert_eq!(word().as_deref(), Some("accepted"), "whichever file is read last");
         younger.append(&crossed_at(3)).unwrap();
         assert_eq!(word(), None);
-        let nothing = Line::Ended { ends: vec![End::not_sent(Uuid::from_u128(1))] };
+        let nothing = Line::Ended {
+            ends: vec![End::not_sent(Uuid::from_u128(1))],
+        };
         younger.append(&nothing).unwrap();
         assert_eq!(word().as_deref(), Some("again"));
         // The last file may have just been begun.
