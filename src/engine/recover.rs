@@ -107,12 +107,23 @@ async fn compare(
     } else {
         table::unknown(conn, &asked).await?.into_iter().collect()
     };
+    take_in(lines, &unknown, found);
+    Ok(())
+}
+
+/// Of these lines, in their order, what the database does not know. It goes on living while a long trail is read: a message
+/// whose later crossing it knows was not forgotten, whatever it knew when the earlier one was asked about.
+fn take_in(lines: Vec<Line>, unknown: &HashSet<Uuid>, found: &mut HashMap<Uuid, Forgotten>) {
     for line in lines {
         match line {
             Line::Crossed { at, marks, .. } => {
-                for mark in marks.into_iter().filter(|mark| unknown.contains(&mark.message)) {
-                    let ended = None;
-                    found.insert(mark.message, Forgotten { at, mark, ended });
+                for mark in marks {
+                    if unknown.contains(&mark.message) {
+                        let ended = None;
+                        found.insert(mark.message, Forgotten { at, mark, ended });
+                    } else if found.get(&mark.message).is_some_and(|one| one.at <= at) {
+                        found.remove(&mark.message);
+                    }
                 }
             }
             Line::Ended { ends } => {
@@ -124,7 +135,6 @@ async fn compare(
             }
         }
     }
-    Ok(())
 }
 
 /// A line of the list.
@@ -255,4 +265,44 @@ pub async fn remember(conn: &mut PgConnection, folder: &Path) -> Result<usize> {
     }
     tx.commit().await?;
     Ok(remembered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::journal::trail::End;
+
+    #[test]
+    fn a_message_whose_later_crossing_is_known_was_not_forgotten() {
+        let id = Uuid::from_u128(7);
+        let crossed = || Line::Crossed {
+            at: DateTime::UNIX_EPOCH,
+            database: Uuid::nil(),
+            marks: vec![Mark {
+                message: id,
+                touch: id,
+                enrollment: id,
+                contact: id,
+                cadence: String::new(),
+                step: String::new(),
+                channel: String::new(),
+                class: 3,
+            }],
+        };
+        let ended = |word: &str| Line::Ended {
+            ends: vec![End {
+                word: word.to_owned(),
+                ..End::not_sent(id)
+            }],
+        };
+        let (unknown, known) = (HashSet::from([id]), HashSet::new());
+        let mut found = HashMap::new();
+        // It waited for its next try when the first part of the trail was asked about, and had it when the second was.
+        take_in(vec![crossed(), ended("again")], &unknown, &mut found);
+        assert_eq!(found[&id].ended.as_deref(), Some("again"));
+        take_in(vec![crossed(), ended("accepted")], &known, &mut found);
+        assert!(found.is_empty());
+        take_in(vec![crossed(), ended("accepted")], &unknown, &mut found);
+        assert_eq!(found[&id].ended.as_deref(), Some("accepted"));
+    }
 }

@@ -376,7 +376,7 @@ impl Storm {
                 .get(number)
                 .map_or("after the last blow", String::as_str);
             eprintln!(
-                "blow {:>5}: {blow:<22} {:>3} really between dot and reply; {:>3} unknown in the end, {} of them without a dot, {} answered",
+                "blow {:>5}, {blow:<22} {:>3} really between dot and reply; {:>3} unknown in the end, {} of them without a dot, {} answered",
                 number + 1,
                 cost.between,
                 cost.unknown,
