@@ -13,6 +13,7 @@ use crate::domain::cadence::{Cadence, Class, People, Reentry, Subject};
 use crate::domain::chance;
 use crate::domain::event::EventType;
 use crate::domain::progress::{self, Dates};
+use crate::store;
 use crate::store::audience::{Member, holding};
 use crate::store::enrollment::{self, NewEnrollment};
 use crate::store::entrant::Candidate;
@@ -44,7 +45,8 @@ pub struct Arrival {
     pub base: DateTime<Utc>,
 }
 
-/// Runs every audience whose schedule has come round since it last ran. A missed occurrence is made up once.
+/// Runs every audience whose schedule has come round since it last ran. A missed occurrence is made up once, and one that failed
+/// is run again.
 pub async fn by_schedule(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     let rules = deps.rules();
     if rules
@@ -68,7 +70,12 @@ pub async fn by_schedule(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
         };
         let zone = cadence.entry.zone.unwrap_or(deps.company_zone());
         let due = schedule.next_after(last, zone).is_some_and(|at| at <= now);
-        if due && control::move_mark(&mut conn, &name, Some(last), now).await? {
+        if !due {
+            continue;
+        }
+        let mut turn = deps.pool.begin().await?;
+        store::unhurried(&mut turn).await?;
+        if control::take_mark(&mut turn, &name, last).await? {
             let door = Door {
                 rules: &rules,
                 version,
@@ -76,6 +83,8 @@ pub async fn by_schedule(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
                 reason: "audience",
             };
             done += audience::pass(deps, &mut conn, &door, now).await?;
+            control::move_mark(&mut turn, &name, Some(last), now).await?;
+            turn.commit().await?;
         }
     }
     Ok(Summary { done, more: false })

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use chrono::{DateTime, Days, TimeDelta, Utc};
+use sqlx::PgConnection;
 
 use super::{Deps, Summary};
 use crate::domain::tier::{Tier, cut_by_share};
@@ -13,17 +14,16 @@ const MARK: &str = "retier";
 
 /// Runs when a day of the company has begun since it last ran.
 pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
-    let mut conn = deps.pool.acquire().await?;
-    let last = control::mark(&mut conn, MARK).await?;
+    let mut tx = deps.pool.begin().await?;
+    let last = control::mark(&mut tx, MARK).await?;
     let today = day_start(local_date(now, deps.company_zone()), deps.company_zone());
-    if last.is_some_and(|at| at >= today) || !control::move_mark(&mut conn, MARK, last, now).await? {
+    // In the same transaction: a day whose run fails is not over.
+    if last.is_some_and(|at| at >= today) || !control::move_mark(&mut tx, MARK, last, now).await? {
         return Ok(Summary::default());
     }
-    drop(conn);
-    Ok(Summary {
-        done: retier(deps, now).await?,
-        more: false,
-    })
+    let done = retier(deps, &mut tx, now).await?;
+    tx.commit().await?;
+    Ok(Summary { done, more: false })
 }
 
 /// When it runs next.
@@ -35,39 +35,37 @@ pub fn next_at(deps: &Deps, now: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// Sets standings and finds the lost. The first time it cuts the pyramid by share and holds the boundaries from then on.
-pub async fn retier(deps: &Deps, now: DateTime<Utc>) -> Result<u64> {
+pub async fn retier(deps: &Deps, conn: &mut PgConnection, now: DateTime<Utc>) -> Result<u64> {
     let rules = deps.rules();
     let period = TimeDelta::days(i64::from(rules.retention.pyramid.period_days));
-    let mut tx = deps.pool.begin().await?;
-    let base = match standing::base(&mut tx).await? {
+    let base = match standing::base(conn).await? {
         Some(base) => Some(base),
         // Nobody bought in the period: there is no pyramid yet, but there may be former customers and prospects.
-        None => cut(deps, &mut tx, now, period).await?,
+        None => cut(deps, conn, now, period).await?,
     };
     let mut changed = 0;
     for tier in Tier::ALL {
         let rule = rules.retention.tier(tier);
         let silent_since = now - TimeDelta::days(i64::from(rule.lost_after_days));
-        changed += standing::lose(&mut tx, tier.as_str(), silent_since, now)
+        changed += standing::lose(conn, tier.as_str(), silent_since, now)
             .await?
             .len() as u64;
     }
-    changed += standing::restand(&mut tx, now, now - period, base.as_ref(), "retier").await?;
+    changed += standing::restand(conn, now, now - period, base.as_ref(), "retier").await?;
     // A customer whose tier has just been found may be lost already.
     for tier in Tier::ALL {
         let rule = rules.retention.tier(tier);
         let silent_since = now - TimeDelta::days(i64::from(rule.lost_after_days));
-        changed += standing::lose(&mut tx, tier.as_str(), silent_since, now)
+        changed += standing::lose(conn, tier.as_str(), silent_since, now)
             .await?
             .len() as u64;
     }
-    tx.commit().await?;
     Ok(changed)
 }
 
 async fn cut(
     deps: &Deps,
-    conn: &mut sqlx::PgConnection,
+    conn: &mut PgConnection,
     now: DateTime<Utc>,
     period: TimeDelta,
 ) -> Result<Option<Base>> {

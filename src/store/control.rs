@@ -171,6 +171,19 @@ pub async fn mark(conn: &mut PgConnection, name: &str) -> Result<Option<DateTime
         .await?)
 }
 
+/// Takes a mark until the end of the transaction, if it is still where it was read and nobody else has it. Who moves it in the same
+/// transaction, when the work is done, has made sure that work which fails, or dies with its process, is done again.
+pub async fn take_mark(conn: &mut PgConnection, name: &str, from: DateTime<Utc>) -> Result<bool, StoreError> {
+    let found = sqlx::query_scalar!(
+        "select at from mark where name = $1 and at = $2 for update skip locked",
+        name,
+        from
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.is_some())
+}
+
 /// Moves a mark forward, if nobody else did since it was read. False = somebody else has the occurrence.
 pub async fn move_mark(
     conn: &mut PgConnection,

@@ -118,10 +118,15 @@ pub async fn restand(
                        else 'suspect'
                    end as standing
             from account a left join spent s on s.account_id = a.id
+        ), old as materialized (
+            select a.id, a.standing, should.standing as after
+            from account a join should on should.id = a.id
+            where a.standing <> should.standing
+            order by a.id
+            for update of a
         ), changed as (
-            update account a set standing = should.standing, standing_since = $1
-            from should join account old on old.id = should.id
-            where a.id = should.id and a.standing <> should.standing
+            update account a set standing = old.after, standing_since = $1
+            from old where a.id = old.id
             returning a.id, old.standing as before, a.standing as after
         ), noted as (
             insert into fact_change (contact_id)
@@ -162,9 +167,14 @@ pub async fn lose(
     let rows = sqlx::query_as!(
         Lost,
         r#"
-        with gone as (
-            update account a set lost_at = $3, tier_at_loss = $1, won_back_at = null
+        with silent as materialized (
+            select a.id from account a
             where a.standing = $1 and a.lost_at is null and a.last_purchase_at < $2
+            order by a.id
+            for update
+        ), gone as (
+            update account a set lost_at = $3, tier_at_loss = $1, won_back_at = null
+            from silent where a.id = silent.id
             returning a.id, a.tier_at_loss
         ), noted as (
             insert into fact_change (contact_id) select c.id from gone join contact c on c.account_id = gone.id
@@ -190,12 +200,16 @@ pub async fn bought(
         r#"
         with p as (
             select account_id, max(at) as at from unnest($1::uuid[], $2::timestamptz[]) as p (account_id, at) group by account_id
+        ), old as materialized (
+            select a.id, a.lost_at from account a join p on p.account_id = a.id
+            order by a.id
+            for update of a
         ), upd as (
             update account a
             set last_purchase_at = greatest(a.last_purchase_at, p.at),
                 won_back_at = case when a.lost_at < p.at then p.at else a.won_back_at end,
                 lost_at = case when a.lost_at < p.at then null else a.lost_at end
-            from p join account old on old.id = p.account_id
+            from p join old on old.id = p.account_id
             where a.id = p.account_id
             returning a.id, old.lost_at is not null and a.lost_at is null as back
         ), noted as (

@@ -176,6 +176,21 @@ async fn a_pass_over_what_changed_takes_in_whom_a_full_one_would() {
 }
 
 #[tokio::test]
+async fn a_pass_that_fails_is_run_again() {
+    let (town, deps) = town(40, "0 9 * * *").await;
+    let now = start() + TimeDelta::hours(1);
+    town.clock.set(now).unwrap();
+    let run = async |sql: &'static str| {
+        sqlx::query(sql).execute(&town.db.pool).await.unwrap();
+    };
+    run("alter table enrollment rename to elsewhere").await;
+    assert!(enroll::by_schedule(&deps, now).await.is_err());
+    run("alter table elsewhere rename to enrollment").await;
+    assert!(enroll::by_schedule(&deps, now).await.unwrap().done > 0);
+    assert_eq!(enroll::by_schedule(&deps, now).await.unwrap().done, 0, "once");
+}
+
+#[tokio::test]
 async fn a_further_pass_scans_no_table_and_what_all_have_seen_is_trimmed() {
     let (town, deps) = town(40_000, "*/5 * * * *").await;
     let first = start() + TimeDelta::hours(1);

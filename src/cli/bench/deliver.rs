@@ -25,7 +25,7 @@ use crate::config::{Mode, Settings, Tls, Transport};
 use crate::domain::span::Span;
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::{Deps, plan};
-use crate::store::{bench, tally};
+use crate::store::{bench, queue, tally};
 
 /// Bytes of a mail of the yardstick, near those of kith's own.
 const LETTER: usize = 5 * 1024;
@@ -33,6 +33,8 @@ const LETTER: usize = 5 * 1024;
 const YARDSTICK: u32 = 20_000;
 /// Signatures that are timed.
 const SIGNATURES: u32 = 500;
+/// Who is put off for no more than this still belongs to the run.
+const MOMENT: TimeDelta = TimeDelta::seconds(20);
 /// How often the clock of an offered load moves on.
 const BEAT: Duration = Duration::from_millis(5);
 
@@ -165,7 +167,7 @@ async fn measure(
     let mut dispatcher = Dispatcher::new(deps.clone());
     clock.set(ground.begin)?;
     if args.warm_up > 0 {
-        send(&mut dispatcher, &deps, timings).await?;
+        send(&mut dispatcher, &deps, &clock, timings).await?;
     }
     if let Some(open) = args.old_snapshot {
         clock.set(ground.begin + TimeDelta::minutes(2))?;
@@ -188,7 +190,7 @@ async fn measure(
     match args.offered {
         None => {
             clock.set(ground.begin + TimeDelta::minutes(1))?;
-            send(&mut dispatcher, &deps, timings).await?;
+            send(&mut dispatcher, &deps, &clock, timings).await?;
         }
         Some(_) => offer(&mut dispatcher, &clock, ground, args.messages, apart, timings).await?,
     }
@@ -417,13 +419,19 @@ async fn plan_all(
     Ok(touches as f64 / took)
 }
 
-/// Hands over what is due, until nothing is.
-async fn send(dispatcher: &mut Dispatcher, deps: &Deps, timings: &Timings) -> Result<()> {
-    while dispatcher.run_once(deps.clock.now()).await?.more {
-        timings.upkeep();
+/// Hands over what is due, until nothing is. The clock stands still, but for those that had to wait a moment for their turn.
+async fn send(dispatcher: &mut Dispatcher, deps: &Deps, clock: &Clock, timings: &Timings) -> Result<()> {
+    loop {
+        while dispatcher.run_once(clock.now()).await?.more {
+            timings.upkeep();
+        }
+        dispatcher.drain().await;
+        let mut conn = deps.pool.acquire().await?;
+        match queue::next_due(&mut conn).await? {
+            Some(at) if at <= clock.now() + MOMENT => clock.set(at.max(clock.now()))?,
+            _ => return Ok(()),
+        }
     }
-    dispatcher.drain().await;
-    Ok(())
 }
 
 /// Lets touches become due at their rate, in real time, and hands them over as they do.

@@ -114,13 +114,19 @@ pub async fn update(connection: &mut PgConnection) -> sqlx::Result<()> {
 /// Brings the accounts' last purchase up to date; a return is none.
 pub async fn update_last_purchases(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query(
-        "update account a set last_purchase_at = n.last_at
-         from (select t.account_id, (select max(p.at) from purchase p
-                                     where p.account_id = t.account_id and p.amount > 0) as last_at
-               from (select account_id from import_merge where action in ('new', 'changed')
-                     union
-                     select account_before from import_merge where action = 'changed') t) n
-         where a.id = n.account_id and a.last_purchase_at is distinct from n.last_at",
+        "with n as (
+             select t.account_id, (select max(p.at) from purchase p
+                                   where p.account_id = t.account_id and p.amount > 0) as last_at
+             from (select account_id from import_merge where action in ('new', 'changed')
+                   union
+                   select account_before from import_merge where action = 'changed') t
+         ), other as materialized (
+             select a.id, n.last_at from account a join n on n.account_id = a.id
+             where a.last_purchase_at is distinct from n.last_at
+             order by a.id
+             for update of a
+         )
+         update account a set last_purchase_at = other.last_at from other where a.id = other.id",
     )
     .execute(connection)
     .await?;
