@@ -591,6 +591,7 @@ create index sandbox_message_recipient on sandbox_message (recipient);
 
 -- How far a recurring service has come (business time), so that nothing is skipped or done again after a restart.
 create table mark (
-    name text primary key,
-    at   timestamptz not null
+    name     text primary key,
+    at       timestamptz not null,
+    taken_by uuid                                 -- the daemon that does what comes after it, until it has moved it
 );

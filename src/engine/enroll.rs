@@ -13,7 +13,6 @@ use crate::domain::cadence::{Cadence, Class, People, Reentry, Subject};
 use crate::domain::chance;
 use crate::domain::event::EventType;
 use crate::domain::progress::{self, Dates};
-use crate::store;
 use crate::store::audience::{Member, holding};
 use crate::store::enrollment::{self, NewEnrollment};
 use crate::store::entrant::Candidate;
@@ -57,7 +56,7 @@ pub async fn by_schedule(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
     }
     let mut conn = deps.pool.acquire().await?;
     let marks: HashMap<String, DateTime<Utc>> = control::marks(&mut conn).await?.into_iter().collect();
-    let mut done = 0;
+    let (mut done, mut failed) = (0, None);
     for (version, cadence) in rules.current() {
         let Some(schedule) = &cadence.entry.schedule else {
             continue;
@@ -73,19 +72,27 @@ pub async fn by_schedule(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
         if !due {
             continue;
         }
-        let mut turn = deps.pool.begin().await?;
-        store::unhurried(&mut turn).await?;
-        if control::take_mark(&mut turn, &name, last).await? {
-            let door = Door {
-                rules: &rules,
-                version,
-                cadence,
-                reason: "audience",
-            };
-            done += audience::pass(deps, &mut conn, &door, now).await?;
-            control::move_mark(&mut turn, &name, Some(last), now).await?;
-            turn.commit().await?;
+        let daemon = deps.incarnation().id;
+        if !control::take_mark(&mut conn, &name, last, daemon).await? {
+            continue;
         }
+        let door = Door {
+            rules: &rules,
+            version,
+            cadence,
+            reason: "audience",
+        };
+        match audience::pass(deps, &mut conn, &door, now).await {
+            Ok(entered) => {
+                done += entered;
+                control::move_mark(&mut conn, &name, Some(last), now).await?;
+            }
+            // The others have their turn all the same.
+            Err(error) => failed = failed.or(Some(error.context(name))),
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     Ok(Summary { done, more: false })
 }

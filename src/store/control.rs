@@ -171,17 +171,28 @@ pub async fn mark(conn: &mut PgConnection, name: &str) -> Result<Option<DateTime
         .await?)
 }
 
-/// Takes a mark until the end of the transaction, if it is still where it was read and nobody else has it. Who moves it in the same
-/// transaction, when the work is done, has made sure that work which fails, or dies with its process, is done again.
-pub async fn take_mark(conn: &mut PgConnection, name: &str, from: DateTime<Utc>) -> Result<bool, StoreError> {
-    let found = sqlx::query_scalar!(
-        "select at from mark where name = $1 and at = $2 for update skip locked",
+/// Takes what comes after a mark, if it is still where it was read and no other daemon that lives has taken it. Who moves the mark
+/// when the work is done has made sure that work which fails is done again, and that of the dead by somebody else.
+pub async fn take_mark(
+    conn: &mut PgConnection,
+    name: &str,
+    from: DateTime<Utc>,
+    daemon: Uuid,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        r#"
+        update mark set taken_by = $3
+        where name = $1 and at = $2
+          and (taken_by is null or taken_by = $3
+               or not exists (select from daemon d where d.id = mark.taken_by and d.ended_at is null))
+        "#,
         name,
-        from
+        from,
+        daemon,
     )
-    .fetch_optional(conn)
+    .execute(conn)
     .await?;
-    Ok(found.is_some())
+    Ok(done.rows_affected() > 0)
 }
 
 /// Moves a mark forward, if nobody else did since it was read. False = somebody else has the occurrence.
@@ -194,7 +205,7 @@ pub async fn move_mark(
     let done = match from {
         Some(from) => {
             sqlx::query!(
-                "update mark set at = $3 where name = $1 and at = $2",
+                "update mark set at = $3, taken_by = null where name = $1 and at = $2",
                 name,
                 from,
                 to
