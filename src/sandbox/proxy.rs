@@ -196,7 +196,9 @@ async fn pass(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
                 let ended = there
                     .carry(&mut from_client, &mut to_server, on(Way::ToServer))
                     .await;
-                ear.iter().for_each(|ear| ear.left(number));
+                if let Some(ear) = &ear {
+                    ear.left(number);
+                }
                 ended
             };
             let back = back.carry(&mut from_server, &mut to_client, on(Way::ToClient));
