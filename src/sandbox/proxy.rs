@@ -62,6 +62,8 @@ pub trait Ear: Send + Sync {
     fn said(&self, connection: u64, bytes: &[u8]);
     /// This was passed on to him.
     fn heard(&self, connection: u64, bytes: &[u8]);
+    /// He is gone, or the link is.
+    fn left(&self, connection: u64);
 }
 
 /// A running proxy; ends with this value.
@@ -190,7 +192,15 @@ async fn pass(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
                 said: &|_| {},
                 passed: &|bytes| ear.iter().for_each(|ear| ear.heard(number, bytes)),
             };
-            let there = there.carry(&mut from_client, &mut to_server, on(Way::ToServer));
+            let there = async {
+                let ended = there
+                    .carry(&mut from_client, &mut to_server, on(Way::ToServer))
+                    .await;
+                if let Some(ear) = &ear {
+                    ear.left(number);
+                }
+                ended
+            };
             let back = back.carry(&mut from_server, &mut to_client, on(Way::ToClient));
             tokio::select! {
                 ended = async { tokio::try_join!(there, back) } => ended.map(drop),
@@ -203,6 +213,7 @@ async fn pass(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
             while let Ok(got @ 1..) = from_client.try_read(&mut rest) {
                 ear.said(number, &rest[..got]);
             }
+            ear.left(number);
         }
         ended
     };

@@ -202,9 +202,10 @@ impl Storm {
             tokio::time::sleep(LOOK).await;
         }
         let held = self.moods.unanswered();
-        self.wire.blow(Clock::System.now());
-        self.blows.push(word(plan.blow));
+        let struck = Clock::System.now();
         self.strike(plan).await?;
+        self.wire.blow(struck, Clock::System.now());
+        self.blows.push(word(plan.blow));
         self.look().await;
         eprintln!(
             "cycle {:>4} of {}: {:<22} {held:>3} between dot and reply; so far {} accepted, {} unknown, {} opted out",

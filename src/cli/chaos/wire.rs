@@ -18,7 +18,8 @@ pub struct Wire(Arc<Mutex<Seen>>);
 struct Seen {
     links: HashMap<u64, Link>,
     tries: HashMap<Uuid, Vec<Try>>,
-    blows: Vec<DateTime<Utc>>,
+    /// When each began, and when what it broke was put right.
+    blows: Vec<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
 /// The unfinished lines of a link, and the letter that is on its way there.
@@ -27,10 +28,12 @@ struct Link {
     said: Vec<u8>,
     heard: Vec<u8>,
     letter: Option<Uuid>,
+    left: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Try {
+    connection: u64,
     dot: DateTime<Utc>,
     reply: Option<DateTime<Utc>>,
 }
@@ -56,9 +59,9 @@ impl Cost {
 }
 
 impl Wire {
-    /// A blow comes now.
-    pub fn blow(&self, now: DateTime<Utc>) {
-        self.lock().blows.push(now);
+    /// A blow came, and what it broke was put right by then.
+    pub fn blow(&self, from: DateTime<Utc>, to: DateTime<Utc>) {
+        self.lock().blows.push((from, to));
     }
 
     /// The costs by blow, in their order; the last is of what came after the last blow. `unknown`: the letters that are unknown
@@ -69,7 +72,7 @@ impl Wire {
         let mut between: BTreeSet<(usize, Uuid)> = BTreeSet::new();
         for (letter, tries) in &seen.tries {
             for one in tries {
-                let blow = seen.blow_after(one.dot);
+                let blow = seen.blow_of(one);
                 if seen.is_open(one, blow) {
                     between.insert((blow, *letter));
                 }
@@ -87,7 +90,7 @@ impl Wire {
                     cost.without_dot += 1;
                 }
                 Some(one) => {
-                    let blow = seen.blow_after(one.dot);
+                    let blow = seen.blow_of(one);
                     costs[blow].unknown += 1;
                     costs[blow].answered += usize::from(!seen.is_open(one, blow));
                 }
@@ -103,13 +106,25 @@ impl Wire {
 
 impl Seen {
     fn blow_after(&self, at: DateTime<Utc>) -> usize {
-        self.blows.partition_point(|blow| *blow < at)
+        self.blows.partition_point(|(from, _)| *from < at)
+    }
+
+    /// The next after the dot; or the one before, if its link ended in that: a daemon goes on while it is being killed, and what
+    /// it has sent comes here a little later.
+    fn blow_of(&self, one: &Try) -> usize {
+        let next = self.blow_after(one.dot);
+        let left = self.links.get(&one.connection).and_then(|link| link.left);
+        let before = next.checked_sub(1).and_then(|before| self.blows.get(before));
+        match (left, before) {
+            (Some(left), Some((_, to))) if one.dot <= *to && left <= *to => next - 1,
+            _ => next,
+        }
     }
 
     fn is_open(&self, one: &Try, blow: usize) -> bool {
         match (one.reply, self.blows.get(blow)) {
             (None, _) => true,
-            (Some(reply), Some(blow)) => reply > *blow,
+            (Some(reply), Some((from, _))) => reply > *from,
             (Some(_), None) => false,
         }
     }
@@ -124,7 +139,12 @@ impl Ear for Wire {
             if line == b"." {
                 if let Some(letter) = link.letter.take() {
                     let dot = Clock::System.now();
-                    tries.entry(letter).or_default().push(Try { dot, reply: None });
+                    let one = Try {
+                        connection,
+                        dot,
+                        reply: None,
+                    };
+                    tries.entry(letter).or_default().push(one);
                 }
             } else if line.len() > 11 && line[..11].eq_ignore_ascii_case(b"message-id:") {
                 link.letter = named_in(&line);
@@ -142,6 +162,12 @@ impl Ear for Wire {
                 one.reply.get_or_insert(Clock::System.now());
             }
         }
+    }
+
+    fn left(&self, connection: u64) {
+        let mut seen = self.lock();
+        let link = seen.links.entry(connection).or_default();
+        link.left.get_or_insert(Clock::System.now());
     }
 }
 
@@ -190,7 +216,8 @@ mod tests {
         hand_over(&wire, 2, &answered.1);
         wire.heard(2, format!("250 2.0.0 taken {}\r", answered.1).as_bytes());
         wire.heard(2, b"\n250 something else\r\n");
-        wire.blow(Clock::System.now());
+        let now = Clock::System.now();
+        wire.blow(now, now);
         wire.heard(1, format!("250 2.0.0 taken {}\r\n", open.1).as_bytes());
         let unknown = [(open.0, start), (answered.0, start), (unsent.0, start)];
         let costs = wire.costs(&unknown);
@@ -206,10 +233,27 @@ mod tests {
     }
 
     #[test]
+    fn what_a_daemon_sends_while_it_is_killed_is_of_that_blow() {
+        let wire = Wire::default();
+        let start = Clock::System.now();
+        let (killed, lives) = (letter(1), letter(2));
+        for (connection, (_, message_id)) in [(1, &killed), (2, &lives)] {
+            hand_over(&wire, connection, message_id);
+            wire.heard(connection, format!("250 2.0.0 taken {message_id}\r\n").as_bytes());
+        }
+        wire.left(1);
+        wire.blow(start, Clock::System.now());
+        wire.left(2);
+        let costs = wire.costs(&[(killed.0, start), (lives.0, start)]);
+        assert_eq!((costs[0].between, costs[0].unknown, costs[0].answered), (1, 1, 0));
+        assert_eq!((costs[1].between, costs[1].unknown, costs[1].answered), (0, 1, 1));
+    }
+
+    #[test]
     fn a_reply_that_never_comes_leaves_its_letter_open() {
         let wire = Wire::default();
         let start = Clock::System.now();
-        wire.blow(start);
+        wire.blow(start, start);
         let (id, message_id) = letter(1);
         hand_over(&wire, 1, &message_id);
         wire.heard(1, b"250 2.0.0 tak");
