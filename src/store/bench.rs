@@ -320,6 +320,11 @@ pub async fn due_as_first(conn: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query!("update queue set due_at = first_due_at where due_at > first_due_at")
         .execute(&mut *conn)
         .await?;
+    vacuum_queue(conn).await
+}
+
+/// Vacuums the queue, as it would be by itself within a minute.
+pub async fn vacuum_queue(conn: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query!("vacuum queue").execute(conn).await?;
     Ok(())
 }
@@ -334,10 +339,9 @@ pub async fn hold_snapshot(conn: &mut PgConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Ends that transaction, and lets the queue be vacuumed as it would be by itself.
+/// Ends that transaction.
 pub async fn let_go(conn: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query("rollback").execute(&mut *conn).await?;
-    sqlx::query!("vacuum queue").execute(conn).await?;
+    sqlx::query("rollback").execute(conn).await?;
     Ok(())
 }
 

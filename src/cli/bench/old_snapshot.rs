@@ -52,6 +52,7 @@ pub async fn measure(
     ensure!(plain.sent > 0 && beside.sent > 0, "too few mails were queued");
     let beside_mb = bench::queue_bytes(&mut conn).await? as f64 / MB;
     bench::let_go(&mut conn).await?;
+    bench::vacuum_queue(&mut conn).await?;
     let table_mb = bench::queue_table_bytes(&mut conn).await? as f64 / MB;
     let after_mb = bench::queue_bytes(&mut conn).await? as f64 / MB;
     drop(conn);
