@@ -200,6 +200,15 @@ mod tests {
         (id, format!("{}@{DOMAIN}", id.simple()))
     }
 
+    /// An instant that is later than all before it, and earlier than all after it: the clock counts microseconds.
+    fn instant() -> DateTime<Utc> {
+        let later_than =
+            |before: DateTime<Utc>| std::iter::repeat_with(|| Clock::System.now()).find(|now| *now > before);
+        let now = later_than(Clock::System.now()).unwrap();
+        later_than(now).unwrap();
+        now
+    }
+
     fn hand_over(wire: &Wire, connection: u64, message_id: &str) {
         let text = format!("DATA\r\nSubject: x\r\nMessage-ID: <{message_id}>\r\n\r\n..\r\n.\r\n");
         let (first, second) = text.as_bytes().split_at(40);
@@ -210,13 +219,13 @@ mod tests {
     #[test]
     fn only_what_was_open_when_the_blow_came_may_be_unknown() {
         let wire = Wire::default();
-        let start = Clock::System.now();
+        let start = instant();
         let (open, answered, unsent) = (letter(1), letter(2), letter(3));
         hand_over(&wire, 1, &open.1);
         hand_over(&wire, 2, &answered.1);
         wire.heard(2, format!("250 2.0.0 taken {}\r", answered.1).as_bytes());
         wire.heard(2, b"\n250 something else\r\n");
-        let now = Clock::System.now();
+        let now = instant();
         wire.blow(now, now);
         wire.heard(1, format!("250 2.0.0 taken {}\r\n", open.1).as_bytes());
         let unknown = [(open.0, start), (answered.0, start), (unsent.0, start)];
@@ -235,14 +244,14 @@ mod tests {
     #[test]
     fn what_a_daemon_sends_while_it_is_killed_is_of_that_blow() {
         let wire = Wire::default();
-        let start = Clock::System.now();
+        let start = instant();
         let (killed, lives) = (letter(1), letter(2));
         for (connection, (_, message_id)) in [(1, &killed), (2, &lives)] {
             hand_over(&wire, connection, message_id);
             wire.heard(connection, format!("250 2.0.0 taken {message_id}\r\n").as_bytes());
         }
         wire.left(1);
-        wire.blow(start, Clock::System.now());
+        wire.blow(start, instant());
         wire.left(2);
         let costs = wire.costs(&[(killed.0, start), (lives.0, start)]);
         assert_eq!((costs[0].between, costs[0].unknown, costs[0].answered), (1, 1, 0));
@@ -252,12 +261,12 @@ mod tests {
     #[test]
     fn a_reply_that_never_comes_leaves_its_letter_open() {
         let wire = Wire::default();
-        let start = Clock::System.now();
+        let start = instant();
         wire.blow(start, start);
         let (id, message_id) = letter(1);
         hand_over(&wire, 1, &message_id);
         wire.heard(1, b"250 2.0.0 tak");
-        let cost = wire.costs(&[(id, Clock::System.now())]);
+        let cost = wire.costs(&[(id, instant())]);
         assert_eq!(
             (cost[1].between, cost[1].without_dot),
             (1, 1),
