@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -204,9 +205,18 @@ pub async fn round(deps: &Deps) -> Result<()> {
         enroll::catch_up(deps, now).await?;
         deps.caught_up(stamp);
     }
-    retier::run_once(deps, now).await?;
+    // What fails is run again in every round: it must not keep birthdays and audiences from theirs.
+    let standings = retier::run_once(deps, now).await;
+    let birthdays = care_for_all(deps, now).await;
+    let audiences = enroll::by_schedule(deps, now).await;
+    standings?;
+    birthdays?;
+    audiences?;
+    Ok(())
+}
+
+async fn care_for_all(deps: &Deps, now: DateTime<Utc>) -> Result<()> {
     while care::run_once(deps, now).await?.more {}
-    enroll::by_schedule(deps, now).await?;
     Ok(())
 }
 

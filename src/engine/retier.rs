@@ -35,7 +35,7 @@ pub fn next_at(deps: &Deps, now: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// Sets standings and finds the lost. The first time it cuts the pyramid by share and holds the boundaries from then on.
-pub async fn retier(deps: &Deps, conn: &mut PgConnection, now: DateTime<Utc>) -> Result<u64> {
+async fn retier(deps: &Deps, conn: &mut PgConnection, now: DateTime<Utc>) -> Result<u64> {
     let rules = deps.rules();
     let period = TimeDelta::days(i64::from(rules.retention.pyramid.period_days));
     let base = match standing::base(conn).await? {

@@ -195,6 +195,18 @@ async fn a_pass_that_fails_is_run_again() {
 }
 
 #[tokio::test]
+async fn a_daily_retier_that_fails_keeps_no_audience_from_its_pass() {
+    let (town, deps) = town(40, "0 9 * * *").await;
+    town.clock.set(start() + TimeDelta::hours(1)).unwrap();
+    sqlx::query("alter table standing_change rename to elsewhere")
+        .execute(&town.db.pool)
+        .await
+        .unwrap();
+    assert!(kith::daemon::round(&deps).await.is_err());
+    assert!(town.count("select count(*) from enrollment").await > 0);
+}
+
+#[tokio::test]
 async fn a_further_pass_scans_no_table_and_what_all_have_seen_is_trimmed() {
     let (town, deps) = town(40_000, "*/5 * * * *").await;
     let first = start() + TimeDelta::hours(1);
