@@ -55,12 +55,12 @@ pub async fn forgotten(
     let mut crossings = 0;
     for path in files {
         for line in trail::lines(&path, extent == Extent::End)? {
-            match line {
+            match line? {
                 Line::Crossed { at, database, marks } if counts(control, at, database) => {
                     crossings += marks.len();
                     read.push(Line::Crossed { at, database, marks });
                 }
-                Line::Crossed { .. } => {}
+                Line::Crossed { .. } | Line::Asking { .. } | Line::Going { .. } => {}
                 ended @ Line::Ended { .. } => read.push(ended),
             }
             if crossings >= CHUNK {
@@ -98,7 +98,7 @@ async fn compare(
         .iter()
         .filter_map(|line| match line {
             Line::Crossed { at, marks, .. } => Some(marks.iter().map(|m| (m.message, m.touch, *at))),
-            Line::Ended { .. } => None,
+            _ => None,
         })
         .flatten()
         .collect();
@@ -133,6 +133,7 @@ fn take_in(lines: Vec<Line>, unknown: &HashSet<Uuid>, found: &mut HashMap<Uuid, 
                     }
                 }
             }
+            Line::Asking { .. } | Line::Going { .. } => {}
         }
     }
 }

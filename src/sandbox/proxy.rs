@@ -1,6 +1,6 @@
 //! A TCP proxy on loopback that breaks connections on purpose: by reset, by silence or by delay, from a chosen byte on.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -62,8 +62,8 @@ pub trait Ear: Send + Sync {
     fn said(&self, connection: u64, bytes: &[u8]);
     /// This was passed on to him.
     fn heard(&self, connection: u64, bytes: &[u8]);
-    /// He is gone, or the link is.
-    fn left(&self, connection: u64);
+    /// He is gone, or the link is; `unread` = he left without having read all that was passed on to him.
+    fn left(&self, connection: u64, unread: bool);
 }
 
 /// A running proxy; ends with this value.
@@ -181,46 +181,45 @@ async fn pass(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
         let (mut from_client, mut to_client) = client.split();
         let (mut from_server, mut to_server) = server.split();
         let on = |way| fault.filter(|fault| fault.way == way);
-        let ended = {
-            let there = Carrier {
-                shared,
-                said: &|bytes| ear.iter().for_each(|ear| ear.said(number, bytes)),
-                passed: &|_| {},
-            };
-            let back = Carrier {
-                shared,
-                said: &|_| {},
-                passed: &|bytes| ear.iter().for_each(|ear| ear.heard(number, bytes)),
-            };
-            let there = async {
-                let ended = there
-                    .carry(&mut from_client, &mut to_server, on(Way::ToServer))
-                    .await;
-                if let Some(ear) = &ear {
-                    ear.left(number);
-                }
-                ended
-            };
-            let back = back.carry(&mut from_server, &mut to_client, on(Way::ToClient));
-            tokio::select! {
-                ended = async { tokio::try_join!(there, back) } => ended.map(drop),
-                _ = resets.changed() => Err(reset()),
-            }
+        let there = Carrier {
+            shared,
+            said: &|bytes| ear.iter().for_each(|ear| ear.said(number, bytes)),
+            passed: &|_| {},
         };
-        // What had come and was not read any more was sent all the same.
-        if let Some(ear) = &ear {
-            let mut rest = [0; 4096];
-            while let Ok(got @ 1..) = from_client.try_read(&mut rest) {
-                ear.said(number, &rest[..got]);
+        let back = Carrier {
+            shared,
+            said: &|_| {},
+            passed: &|bytes| ear.iter().for_each(|ear| ear.heard(number, bytes)),
+        };
+        let there = async {
+            let ended = there
+                .carry(&mut from_client, &mut to_server, on(Way::ToServer))
+                .await;
+            if let Some(ear) = &ear {
+                // Who closes a link with something unread resets it.
+                ear.left(number, ended.is_err());
             }
-            ear.left(number);
+            ended
+        };
+        let back = back.carry(&mut from_server, &mut to_client, on(Way::ToClient));
+        tokio::select! {
+            ended = async { tokio::try_join!(there, back) } => ended.map(drop),
+            _ = resets.changed() => Err(reset()),
         }
-        ended
     };
     if ended.is_err() {
         // A reset on both sides, not an orderly end.
         client.set_zero_linger()?;
         server.set_zero_linger()?;
+    }
+    if let Some(ear) = &ear {
+        // What had come and was not read any more was sent all the same. The runtime may not have heard of it yet.
+        let mut client = client.into_std()?;
+        let mut rest = [0; 4096];
+        while let Ok(got @ 1..) = client.read(&mut rest) {
+            ear.said(number, &rest[..got]);
+        }
+        ear.left(number, false);
     }
     ended
 }

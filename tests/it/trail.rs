@@ -12,7 +12,8 @@ use kith::daemon::identity;
 use kith::domain::gate::Clearance;
 use kith::domain::id::IdSource;
 use kith::engine::dispatch::Dispatcher;
-use kith::engine::journal::{Journal, trail};
+use kith::engine::journal::Journal;
+use kith::engine::journal::trail::{self, Line};
 use kith::engine::outcomes::{self, Ended};
 use kith::engine::sweep;
 use kith::engine::uncertain::FROM_TRAIL;
@@ -22,7 +23,7 @@ use kith::store::uncertain::LeftBehind;
 use kith::store::{control, partition};
 use uuid::Uuid;
 
-use crate::rig::{OPEN_HOURS, Postbox, Town, bury, one_mail, until, within};
+use crate::rig::{OPEN_HOURS, Postbox, Town, bury, one_mail, run_dry, until, within};
 
 fn tuesday() -> DateTime<Utc> {
     "2027-03-02T10:00:00Z".parse().unwrap()
@@ -334,4 +335,134 @@ async fn each_unknown_is_looked_up_once() {
     assert_eq!(journal.look(&found), found[1..]);
     assert!(journal.look(&found).is_empty());
     assert_eq!(journal.looked_since(), Some(tuesday() - TimeDelta::minutes(1)));
+}
+
+/// A process is killed when its mails have crossed, and before their dots: who had not been let go gets it after all, from
+/// another process of the host, and once. Who had been let go may have got it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_let_go_is_sent_after_all() {
+    let town = Town::found(OPEN_HOURS, &[one_mail("first")], tuesday()).await;
+    town.settle(3, 1).await;
+    let mut conn = town.db.pool.acquire().await.unwrap();
+    partition::ensure(&mut conn, tuesday()).await.unwrap();
+    town.queue("first", tuesday(), "true").await;
+    let postbox = Postbox::open();
+    let deps = town.daemon(postbox.channel()).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    let gate = postbox.hold_crossed();
+    within(dispatcher.run_once(tuesday())).await.unwrap();
+    within(gate.arrived(3)).await;
+    let crossing: Vec<(Uuid, DateTime<Utc>)> = sqlx::query_as(
+        "select message_id, crossing_at from queue where state = 'crossing' order by message_id",
+    )
+    .fetch_all(&mut *conn)
+    .await
+    .unwrap();
+    // What the killed process left: it had been let go; it had not; nor had it, but that was an earlier attempt.
+    let room = tempfile::tempdir().unwrap();
+    let database = control::read(&mut conn).await.unwrap().database_id;
+    let killed = Journal::at(room.path().to_owned(), Uuid::now_v7(), database);
+    let long_ago = tuesday() - TimeDelta::hours(1);
+    killed.asking(vec![crossing[2].0], long_ago).unwrap();
+    killed
+        .asking(vec![crossing[0].0, crossing[1].0], crossing[0].1)
+        .unwrap();
+    killed.going(crossing[0].0).unwrap();
+    drop(killed);
+    bury(&town.db.pool, &deps).await;
+
+    let receiver = Postbox::open();
+    let next = town.daemon_of(receiver.channel(), Some(room.path())).await;
+    within(sweep::run_once(&next, town.now())).await.unwrap();
+    let unknown: Vec<Uuid> =
+        sqlx::query_scalar("select id from message where outcome = 'uncertain' order by id")
+            .fetch_all(&mut *conn)
+            .await
+            .unwrap();
+    assert_eq!(unknown, [crossing[0].0, crossing[2].0]);
+    run_dry(&next, &mut Dispatcher::new(next.clone())).await;
+    assert_eq!(receiver.len(), 1);
+    let accepted: Uuid = sqlx::query_scalar("select id from message where outcome = 'accepted'")
+        .fetch_one(&mut *conn)
+        .await
+        .unwrap();
+    assert_eq!(accepted, crossing[1].0);
+    gate.kill();
+    within(dispatcher.drain()).await;
+}
+
+/// Every attempt asks in the trail before the database hears of it, and says there that it goes before it goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_has_said_so_in_the_trail() {
+    let town = Town::found(OPEN_HOURS, &[one_mail("first")], tuesday()).await;
+    town.settle(3, 1).await;
+    town.queue("first", tuesday(), "true").await;
+    let room = tempfile::tempdir().unwrap();
+    let postbox = Postbox::open();
+    let deps = town.daemon_of(postbox.channel(), Some(room.path())).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    let gate = postbox.hold_crossed();
+    within(dispatcher.run_once(tuesday())).await.unwrap();
+    within(gate.arrived(3)).await;
+    let crossing: Vec<(Uuid, DateTime<Utc>)> = sqlx::query_as(
+        "select message_id, crossing_at from queue where state = 'crossing' order by message_id",
+    )
+    .fetch_all(&town.db.pool)
+    .await
+    .unwrap();
+    let mut said: Vec<(Uuid, &str, Option<DateTime<Utc>>)> = Vec::new();
+    for path in trail::files(room.path()).unwrap() {
+        for line in trail::lines(&path, false).unwrap() {
+            match line.unwrap() {
+                Line::Asking { at, messages, .. } => {
+                    said.extend(messages.into_iter().map(|message| (message, "asking", Some(at))));
+                }
+                Line::Crossed { marks, .. } => {
+                    said.extend(marks.into_iter().map(|mark| (mark.message, "crossed", None)));
+                }
+                Line::Going { message } => said.push((message, "going", None)),
+                Line::Ended { ends } => panic!("none has ended: {ends:?}"),
+            }
+        }
+    }
+    said.sort_by_key(|(message, ..)| *message);
+    let expected: Vec<_> = crossing
+        .into_iter()
+        .flat_map(|(message, at)| {
+            [("asking", Some(at)), ("crossed", None), ("going", None)].map(|(word, at)| (message, word, at))
+        })
+        .collect();
+    assert_eq!(said, expected);
+    gate.open();
+    within(dispatcher.drain()).await;
+}
+
+/// With no room for its trail a daemon sends nothing, and goes on as soon as there is some.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_noted_is_not_sent() {
+    let town = Town::found(OPEN_HOURS, &[one_mail("first")], tuesday()).await;
+    town.settle(1, 1).await;
+    town.queue("first", tuesday(), "true").await;
+    let room = tempfile::tempdir().unwrap();
+    let folder = room.path().join("journal");
+    std::fs::write(&folder, "in the way").unwrap();
+    let postbox = Postbox::open();
+    let deps = town.daemon_of(postbox.channel(), Some(&folder)).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    within(dispatcher.run_once(tuesday())).await.unwrap();
+    within(dispatcher.drain()).await;
+    assert_eq!(postbox.len(), 0);
+    assert_eq!(
+        town.count("select count(*) from queue where state = 'waiting'")
+            .await,
+        1
+    );
+    std::fs::remove_file(&folder).unwrap();
+    sqlx::query("update queue set due_at = $1, held_until = null")
+        .bind(tuesday())
+        .execute(&town.db.pool)
+        .await
+        .unwrap();
+    run_dry(&deps, &mut dispatcher).await;
+    assert_eq!(postbox.len(), 1);
 }

@@ -28,6 +28,8 @@ struct Link {
     said: Vec<u8>,
     heard: Vec<u8>,
     letter: Option<Uuid>,
+    /// The letter whose reply was passed on last, as long as nothing was said after it.
+    answered: Option<Uuid>,
     left: Option<DateTime<Utc>>,
 }
 
@@ -35,6 +37,7 @@ struct Link {
 struct Try {
     connection: u64,
     dot: DateTime<Utc>,
+    /// When it was there to be read; `None` also if the daemon ended and had not read it.
     reply: Option<DateTime<Utc>>,
 }
 
@@ -135,6 +138,7 @@ impl Ear for Wire {
         let mut seen = self.lock();
         let Seen { links, tries, .. } = &mut *seen;
         let link = links.entry(connection).or_default();
+        link.answered = None;
         for line in lines(&mut link.said, bytes) {
             if line == b"." {
                 if let Some(letter) = link.letter.take() {
@@ -157,17 +161,28 @@ impl Ear for Wire {
         let Seen { links, tries, .. } = &mut *seen;
         let link = links.entry(connection).or_default();
         for line in lines(&mut link.heard, bytes) {
-            let last = named_in(&line).and_then(|letter| tries.get_mut(&letter)?.last_mut());
-            if let Some(one) = last {
+            let Some(letter) = named_in(&line) else { continue };
+            if let Some(one) = tries.get_mut(&letter).and_then(|tries| tries.last_mut()) {
                 one.reply.get_or_insert(Clock::System.now());
+                link.answered = Some(letter);
             }
         }
     }
 
-    fn left(&self, connection: u64) {
+    fn left(&self, connection: u64, unread: bool) {
         let mut seen = self.lock();
-        let link = seen.links.entry(connection).or_default();
-        link.left.get_or_insert(Clock::System.now());
+        let Seen { links, tries, .. } = &mut *seen;
+        let link = links.entry(connection).or_default();
+        if link.left.is_some() {
+            return;
+        }
+        link.left = Some(Clock::System.now());
+        let last = link
+            .answered
+            .and_then(|letter| tries.get_mut(&letter)?.last_mut());
+        if let Some(one) = last.filter(|_| unread) {
+            one.reply = None;
+        }
     }
 }
 
@@ -250,12 +265,33 @@ mod tests {
             hand_over(&wire, connection, message_id);
             wire.heard(connection, format!("250 2.0.0 taken {message_id}\r\n").as_bytes());
         }
-        wire.left(1);
+        wire.left(1, false);
         wire.blow(start, instant());
-        wire.left(2);
+        wire.left(2, false);
         let costs = wire.costs(&[(killed.0, start), (lives.0, start)]);
         assert_eq!((costs[0].between, costs[0].unknown, costs[0].answered), (1, 1, 0));
         assert_eq!((costs[1].between, costs[1].unknown, costs[1].answered), (0, 1, 1));
+    }
+
+    #[test]
+    fn a_reply_that_the_daemon_had_not_read_leaves_its_letter_open() {
+        for (said_more, unread, open) in [(false, true, 1), (false, false, 0), (true, true, 0)] {
+            let wire = Wire::default();
+            let start = instant();
+            let (id, message_id) = letter(1);
+            hand_over(&wire, 1, &message_id);
+            wire.heard(1, format!("250 2.0.0 taken {message_id}\r\n").as_bytes());
+            if said_more {
+                wire.said(1, b"QUIT\r\n");
+                wire.heard(1, b"221 2.0.0 bye\r\n");
+            }
+            wire.left(1, unread);
+            wire.left(1, false);
+            let now = instant();
+            wire.blow(now, now);
+            let cost = wire.costs(&[(id, start)])[0];
+            assert_eq!((cost.between, cost.answered), (open, 1 - open));
+        }
     }
 
     #[test]

@@ -40,6 +40,7 @@ impl Request {
 /// Takes requests to cross and answers them in groups.
 #[derive(Clone)]
 pub struct Crosser {
+    deps: Arc<Deps>,
     requests: mpsc::Sender<Request>,
 }
 
@@ -47,8 +48,8 @@ impl Crosser {
     /// Starts the task that decides; it ends when the last handle is dropped.
     pub fn start(deps: Arc<Deps>) -> Self {
         let (requests, inbox) = mpsc::channel(GROUP * 4);
-        tokio::spawn(serve(deps, inbox));
-        Self { requests }
+        tokio::spawn(serve(deps.clone(), inbox));
+        Self { deps, requests }
     }
 
     /// The right to ask for one touch.
@@ -110,12 +111,16 @@ impl Crossing for Ticket {
             }
             let verdict = verdict.await.unwrap_or(None);
             metrics::histogram!("kith_crossing_seconds").record(asked.elapsed());
-            match verdict {
-                Some(at) => {
-                    let _ = self.crossed.set(at);
-                    Crossed::Go
+            let Some(at) = verdict else {
+                return Crossed::Stop;
+            };
+            let _ = self.crossed.set(at);
+            match self.crosser.deps.journal.going(self.mark.message) {
+                Ok(()) => Crossed::Go,
+                Err(error) => {
+                    tracing::error!(%error, "what cannot be noted in the trail is not sent");
+                    Crossed::Stop
                 }
-                None => Crossed::Stop,
             }
         })
     }
@@ -166,24 +171,17 @@ fn next_group(waiting: &mut VecDeque<Request>) -> Vec<Request> {
 }
 
 async fn decide(deps: &Deps, group: Vec<Request>) {
-    let Some(owner) = group.first().map(|request| request.owner) else {
-        return;
-    };
     let now = deps.clock.now();
     let paced: Vec<&Pass> = group.iter().filter_map(|r| r.pass.as_ref()).collect();
     if let Err(error) = pace::renew(deps, &paced, now).await {
         tracing::warn!(%error, "no new grants for attempts that took long");
     }
-    let members: Vec<Member> = group
-        .iter()
-        .filter(|r| r.is_in_time(now))
-        .map(|r| r.member.clone())
-        .collect();
-    let passed = match cross(deps, owner, &members, now).await {
+    let asking: Vec<&Request> = group.iter().filter(|r| r.is_in_time(now)).collect();
+    let passed = match cross(deps, &asking, now).await {
         Ok(passed) => passed,
         Err(error) => {
             // What cannot be recorded must not be sent.
-            tracing::warn!(%error, members = members.len(), "the crossing could not be recorded");
+            tracing::warn!(%error, members = asking.len(), "the crossing could not be recorded");
             Vec::new()
         }
     };
@@ -217,12 +215,14 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
     }
 }
 
-async fn cross(
-    deps: &Deps,
-    owner: Incarnation,
-    members: &[Member],
-    now: DateTime<Utc>,
-) -> anyhow::Result<Vec<Uuid>> {
+/// Lets a group of one owner cross. Returns the touches that did.
+async fn cross(deps: &Deps, asking: &[&Request], now: DateTime<Utc>) -> anyhow::Result<Vec<Uuid>> {
+    let Some(first) = asking.first() else {
+        return Ok(Vec::new());
+    };
+    let messages = asking.iter().map(|request| request.mark.message).collect();
+    deps.journal.asking(messages, now)?;
+    let members: Vec<Member> = asking.iter().map(|request| request.member.clone()).collect();
     let mut conn = deps.pool.acquire().await?;
-    Ok(crossing::cross(&mut conn, owner, members, now).await?)
+    Ok(crossing::cross(&mut conn, first.owner, &members, now).await?)
 }

@@ -97,6 +97,22 @@ impl Journal {
         Ok(())
     }
 
+    /// Notes who asks to cross, before the database hears of it. Who cannot be noted must not cross.
+    pub fn asking(&self, messages: Vec<Uuid>, at: DateTime<Utc>) -> Result<()> {
+        let Some(place) = &self.place else { return Ok(()) };
+        let boot = trail::boot();
+        lock(&place.trail).append(&Line::Asking { at, boot, messages })?;
+        Ok(())
+    }
+
+    /// Notes that an attempt goes, as the last thing before it does. One that cannot be noted must not go: what has no such note
+    /// counts as not sent.
+    pub fn going(&self, message: Uuid) -> Result<()> {
+        let Some(place) = &self.place else { return Ok(()) };
+        lock(&place.trail).append(&Line::Going { message })?;
+        Ok(())
+    }
+
     /// Notes who crossed, before anybody is told to go. On the disk at once for the first group of each second; a machine
     /// that loses its power may forget the rest of that second, a process that is killed forgets nothing.
     pub async fn crossed(&self, marks: Vec<Mark>, at: DateTime<Utc>) -> Result<()> {

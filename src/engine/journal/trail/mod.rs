@@ -2,19 +2,24 @@
 //!
 //! It is the second memory beside the database. One that was restored from an older copy, promoted while it lagged, or that
 //! lost commits in a crash does not know the last of it. It holds ids and names of steps, no addresses and no words.
+//!
+//! An attempt leaves up to four words: it asks to cross, it crossed, it goes, it ended. What a killed process asked for and
+//! never let go was surely not sent, whatever the database made of the crossing: see [`ends`].
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+mod ends;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use self::ends::ends;
 
 /// A file that has grown to this is followed by the next.
 const ROLL: u64 = 32 << 20;
@@ -54,6 +59,21 @@ pub struct Mark {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum Line {
+    /// These ask to cross. Written before the database hears of it.
+    Asking {
+        /// When they will have crossed, as the database will have it.
+        #[serde(with = "chrono::serde::ts_microseconds")]
+        at: DateTime<Utc>,
+        /// The machine's start in which this was written; `None` = it cannot be told apart from others.
+        boot: Option<Uuid>,
+        /// Who.
+        messages: Vec<Uuid>,
+    },
+    /// It goes: its last byte may be sent from now on.
+    Going {
+        /// Who.
+        message: Uuid,
+    },
     /// These crossed.
     Crossed {
         /// Business time.
@@ -122,8 +142,11 @@ pub(super) struct Trail {
     folder: PathBuf,
     process: Uuid,
     number: u32,
+    /// Locked as long as this process lives, and given up for the next only when that is locked.
     file: Option<Arc<File>>,
     length: u64,
+    /// A line may have been written in part; the next would be lost behind it.
+    torn: bool,
     synced: Option<Instant>,
 }
 
@@ -135,6 +158,7 @@ impl Trail {
             number: 0,
             file: None,
             length: 0,
+            torn: false,
             synced: None,
         }
     }
@@ -143,14 +167,13 @@ impl Trail {
     pub(super) fn append(&mut self, line: &Line) -> io::Result<Option<Arc<File>>> {
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
-        if self.length >= ROLL {
-            self.file = None;
-        }
         let file = match &self.file {
-            Some(file) => file.clone(),
-            None => self.next()?,
+            Some(file) if self.length < ROLL && !self.torn => file.clone(),
+            _ => self.next()?,
         };
+        self.torn = true;
         (&*file).write_all(&text)?;
+        self.torn = false;
         self.length += text.len() as u64;
         let due = self.synced.is_none_or(|at| at.elapsed() >= SYNC_EVERY);
         if due {
@@ -162,9 +185,7 @@ impl Trail {
     fn next(&mut self) -> io::Result<Arc<File>> {
         make_folder(&self.folder)?;
         self.number += 1;
-        let path = self
-            .folder
-            .join(format!("{}.{:06}.crossings", self.process, self.number));
+        let path = self.folder.join(name(&self.process.to_string(), self.number));
         let file = Arc::new(
             OpenOptions::new()
                 .create(true)
@@ -172,7 +193,9 @@ impl Trail {
                 .mode(0o600)
                 .open(path)?,
         );
+        file.lock()?;
         self.length = 0;
+        self.torn = false;
         self.file = Some(file.clone());
         drop_oldest(&self.folder)?;
         Ok(file)
@@ -223,40 +246,27 @@ pub fn last_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(last)
 }
 
-/// The last word on each message at the end of every process's trail: of its last two files, as the last may just have been
-/// begun. A message that crossed again after it has none. Processes on one folder take turns with a message, so it is the
-/// instant of the crossing that tells which word is the last.
-pub fn ends(folder: &Path) -> io::Result<HashMap<Uuid, End>> {
-    let mut ends: HashMap<Uuid, End> = HashMap::new();
-    let all = files(folder)?;
-    let of = |position: usize| all.get(position).and_then(|path| process_of(path));
-    for (position, path) in all.iter().enumerate() {
-        if of(position).is_some() && of(position) == of(position + 2) {
-            continue;
-        }
-        for line in lines(path, true)? {
-            match line {
-                Line::Crossed { at, marks, .. } => {
-                    for mark in marks {
-                        if let Entry::Occupied(known) = ends.entry(mark.message)
-                            && known.get().crossed.is_none_or(|crossed| crossed < at)
-                        {
-                            known.remove();
-                        }
-                    }
-                }
-                Line::Ended { ends: new } => {
-                    for end in new {
-                        match ends.entry(end.message) {
-                            Entry::Occupied(known) if known.get().crossed > end.crossed => {}
-                            known => drop(known.insert_entry(end)),
-                        }
-                    }
-                }
-            }
-        }
-    }
-    Ok(ends)
+/// The file that would follow.
+fn next_of(path: &Path) -> Option<PathBuf> {
+    let (process, number) = path
+        .file_name()?
+        .to_str()?
+        .strip_suffix(".crossings")?
+        .split_once('.')?;
+    Some(path.with_file_name(name(process, number.parse::<u32>().ok()? + 1)))
+}
+
+fn name(process: &str, number: u32) -> String {
+    format!("{process}.{number:06}.crossings")
+}
+
+/// Which start of the machine this is; `None` where the system does not tell.
+pub(super) fn boot() -> Option<Uuid> {
+    static BOOT: LazyLock<Option<Uuid>> = LazyLock::new(|| {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        text.trim().parse().ok()
+    });
+    *BOOT
 }
 
 fn process_of(path: &Path) -> Option<&str> {
@@ -265,7 +275,7 @@ fn process_of(path: &Path) -> Option<&str> {
 
 /// The lines of a file that can be read, or only those at its end. A torn one is left out: who wrote it had not yet let
 /// anybody go.
-pub fn lines(path: &Path, only_end: bool) -> io::Result<impl Iterator<Item = Line> + use<>> {
+pub fn lines(path: &Path, only_end: bool) -> io::Result<impl Iterator<Item = io::Result<Line>> + use<>> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let cut = only_end && length > TAIL;
@@ -276,17 +286,17 @@ pub fn lines(path: &Path, only_end: bool) -> io::Result<impl Iterator<Item = Lin
     if cut {
         reader.skip_until(b'\n')?;
     }
-    Ok(reader
-        .lines()
-        .map_while(Result::ok)
-        .filter_map(|line| serde_json::from_str(&line).ok()))
+    Ok(reader.split(b'\n').filter_map(|text| match text {
+        Ok(text) => serde_json::from_slice(&text).ok().map(Ok),
+        Err(error) => Some(Err(error)),
+    }))
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn crossed(n: u128) -> Line {
+    pub(super) fn crossed(n: u128) -> Line {
         Line::Crossed {
             at: "2027-01-01T00:00:00Z".parse().unwrap(),
             database: Uuid::nil(),
@@ -322,7 +332,7 @@ mod tests {
             [std::fs::read(&path).unwrap().as_slice(), b"{\"what\":\"cro"].concat(),
         )
         .unwrap();
-        let read: Vec<Line> = lines(&path, false).unwrap().collect();
+        let read: Vec<Line> = lines(&path, false).unwrap().map(Result::unwrap).collect();
         assert_eq!(read, [crossed(1), crossed(2)]);
     }
 
@@ -334,59 +344,9 @@ mod tests {
             trail.append(&crossed(n)).unwrap();
         }
         let path = files(dir.path()).unwrap().remove(0);
-        let end: Vec<Line> = lines(&path, true).unwrap().collect();
+        let end: Vec<Line> = lines(&path, true).unwrap().map(Result::unwrap).collect();
         assert!(end.len() > 500 && end.len() < 2000, "{}", end.len());
         assert_eq!(end.last(), Some(&crossed(1999)));
-    }
-
-    #[test]
-    fn the_last_word_is_that_about_the_last_crossing() {
-        let dir = tempfile::tempdir().unwrap();
-        let second = |n: i64| DateTime::from_timestamp(n, 0);
-        let said = |word: &str, at| Line::Ended {
-            ends: vec![End {
-                word: word.to_owned(),
-                crossed: second(at),
-                ..End::not_sent(Uuid::from_u128(1))
-            }],
-        };
-        let crossed_at = |n| match crossed(1) {
-            Line::Crossed { database, marks, .. } => Line::Crossed {
-                at: second(n).unwrap(),
-                database,
-                marks,
-            },
-            ended @ Line::Ended { .. } => ended,
-        };
-        let word = || {
-            ends(dir.path())
-                .unwrap()
-                .remove(&Uuid::from_u128(1))
-                .map(|end| end.word)
-        };
-        let (mut older, mut younger) = (
-            Trail::new(dir.path(), Uuid::from_u128(1)),
-            Trail::new(dir.path(), Uuid::from_u128(2)),
-        );
-        for line in [crossed_at(1), said("again", 1)] {
-            younger.append(&line).unwrap();
-        }
-        assert_eq!(word().as_deref(), Some("again"));
-        for line in [crossed_at(2), said("accepted", 2)] {
-            older.append(&line).unwrap();
-        }
-        assert_eq!(word().as_deref(), Some("accepted"), "whichever file is read last");
-        younger.append(&crossed_at(3)).unwrap();
-        assert_eq!(word(), None);
-        let nothing = Line::Ended {
-            ends: vec![End::not_sent(Uuid::from_u128(1))],
-        };
-        younger.append(&nothing).unwrap();
-        assert_eq!(word().as_deref(), Some("again"));
-        // The last file may have just been begun.
-        younger.length = ROLL;
-        younger.append(&crossed(9)).unwrap();
-        assert_eq!(word().as_deref(), Some("again"));
     }
 
     #[test]
