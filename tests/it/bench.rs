@@ -117,6 +117,9 @@ fn each_benchmark_runs_and_prints_what_programs_read() {
     ] {
         assert!(deliver[name].as_f64().unwrap() > 0.0, "{name}: {deliver:#}");
     }
+    // It measures what the daemon does, who also keeps a trail; and takes it away.
+    let trail = &figure(&deliver, "the trail of the crossings at the end")["value"];
+    assert!(trail.as_f64().unwrap() > 0.0, "{deliver:#}");
     let beside = bench(
         &dir,
         &[&few[..], &["--queued", "500", "--old-snapshot", "1s"]].concat(),
@@ -125,6 +128,12 @@ fn each_benchmark_runs_and_prints_what_programs_read() {
     for name in ["rate_per_s", "beside_per_s", "beside_claim_p99_ms", "open_s"] {
         assert!(beside[name].as_f64().unwrap() > 0.0, "{name}: {beside:#}");
     }
+    let left: Vec<_> = std::fs::read_dir(dir.join("state"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("bench-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -307,6 +307,11 @@ async fn measure(
         "MB",
         Target::Under(64.0),
     );
+    sheet.note(
+        "the trail of the crossings at the end",
+        ground.trail_bytes()? as f64 / 1e6,
+        "MB",
+    );
     if let Some(signing) = signing {
         let cost = signature_us(signing.kind)?;
         sheet.note("a signature of a mail of that size, on one core", cost, "us");

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use tempfile::{Builder, TempDir};
 use uuid::Uuid;
 
 use crate::app::{self, App, Options};
@@ -16,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::domain::id::IdSource;
 use crate::engine::Deps;
+use crate::engine::journal::trail;
 use crate::store::{self, bench, control};
 
 /// What [`Ground::load`] fills.
@@ -37,6 +39,9 @@ pub struct Ground {
     pub pool: PgPool,
     /// Business time when it was made.
     pub begin: DateTime<Utc>,
+    /// Where its engine keeps the trail of its crossings, as every daemon does: beside the data of the server, whose disk it then
+    /// shares. Gone with the ground.
+    journal: TempDir,
     database: OwnDatabase,
 }
 
@@ -47,6 +52,10 @@ impl Ground {
         let Some(database) = OwnDatabase::make(context, &format!("kith_bench_{bench}")).await? else {
             bail!("another `kith bench {bench}` is running on this server");
         };
+        let journal = Builder::new()
+            .prefix("bench-journal-")
+            .tempdir_in(context.state_dir()?)
+            .or_else(|_| tempfile::tempdir())?;
         let options = database.options.clone().application_name(OURS);
         let pool = store::connect(options, context.settings.database.max_connections).await?;
         store::migrate(&pool).await?;
@@ -57,6 +66,7 @@ impl Ground {
         let ground = Self {
             pool,
             begin,
+            journal,
             database,
         };
         ground.hush().await?;
@@ -76,7 +86,7 @@ impl Ground {
         let options = Options {
             clock,
             ids: IdSource::Random,
-            journal: None,
+            journal: Some(self.journal.path().to_owned()),
             roles: vec!["all".to_owned()],
         };
         app::build(self.pool.clone(), settings, options).await
@@ -173,9 +183,17 @@ impl Ground {
         )
     }
 
+    /// Bytes of the trail on the disk; the oldest of a long one are gone.
+    pub fn trail_bytes(&self) -> Result<u64> {
+        trail::files(self.journal.path())?
+            .iter()
+            .try_fold(0, |sum, path| Ok(sum + path.metadata()?.len()))
+    }
+
     /// Drops it.
     pub async fn clear(self) -> Result<()> {
         self.pool.close().await;
-        self.database.drop().await
+        self.database.drop().await?;
+        self.journal.close().context("removing the journal")
     }
 }
