@@ -175,6 +175,27 @@ impl Settings {
                     format!("`{fallback}` is no other sender of the same channel"),
                 );
             }
+            let fallback = sender.fallback.as_deref();
+            if let Some(other) = fallback.and_then(|name| self.sender(sender.channel(), Some(name)))
+                && let (Some(one), Some(other_one)) = (sender.sms(), other.sms())
+            {
+                let registered = one.registers() || other_one.registers();
+                if registered && one.name() != other_one.name() {
+                    refuse(
+                        &["fallback"],
+                        "a text that is registered with one provider cannot go out over another".into(),
+                    );
+                }
+                if sender.limits != other.limits {
+                    refuse(
+                        &["fallback"],
+                        format!(
+                            "`{}` has other limits, and would carry what was judged by these",
+                            other.name
+                        ),
+                    );
+                }
+            }
             if let Some(warm_up) = &sender.pace.warm_up
                 && (warm_up.daily.is_empty() || warm_up.daily.contains(&0))
             {

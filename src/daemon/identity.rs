@@ -37,9 +37,9 @@ pub async fn check(
             why.push("the database server was promoted or recovered to an earlier moment".to_owned());
         }
         // Noted only with the brake on: whoever is killed in between finds the difference again.
-        if !why.is_empty() && !known.brake {
+        if !why.is_empty() {
             drop(conn);
-            put_on(pool, ids, &why, now).await?;
+            put_on(pool, ids, &known, &why, now).await?;
             conn = pool.acquire().await?;
         }
         control::note_identity(&mut conn, &system, timeline).await?;
@@ -63,8 +63,8 @@ pub async fn check(
         );
     }
     drop(conn);
-    if !why.is_empty() && !known.brake {
-        put_on(pool, ids, &why, now).await?;
+    if !why.is_empty() {
+        put_on(pool, ids, &known, &why, now).await?;
     }
     Ok(bound)
 }
@@ -78,11 +78,28 @@ async fn bind(conn: &mut sqlx::PgConnection, known: &Control) -> Result<bool> {
         .is_none_or(|bound| bound == known.database_id))
 }
 
-async fn put_on(pool: &PgPool, ids: &IdSource, why: &[String], now: DateTime<Utc>) -> Result<()> {
-    let reason = why.join("; ");
+/// Puts the brake on. One that is on already, for whatever reason, is told of this one too, once: who takes it off must know.
+async fn put_on(
+    pool: &PgPool,
+    ids: &IdSource,
+    known: &Control,
+    why: &[String],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let before = known.brake_reason.as_deref().filter(|_| known.brake);
+    let new = why
+        .iter()
+        .map(String::as_str)
+        .filter(|one| !before.is_some_and(|told| told.contains(one)));
+    let new: Vec<&str> = new.collect();
+    if known.brake && new.is_empty() {
+        return Ok(());
+    }
+    let reason = before.into_iter().chain(new).collect::<Vec<_>>().join("; ");
+    let reason = reason.as_str();
     let order = Order {
         on: true,
-        reason: &reason,
+        reason,
         by: "kith",
         live: false,
     };

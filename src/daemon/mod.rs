@@ -10,6 +10,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use self::lease::Lease;
@@ -100,12 +101,27 @@ async fn work(deps: &Arc<Deps>, lease: &Lease, stop: &CancellationToken) -> Resu
         lease.clone(),
         stop.clone(),
     ));
-    let (flow, rounds, digests, heirs) = tokio::join!(flow, rounds, digests, heirs);
+    let (flow, rounds, digests, heirs) = tokio::join!(
+        or_stop(flow, &stop),
+        or_stop(rounds, &stop),
+        or_stop(digests, &stop),
+        or_stop(heirs, &stop)
+    );
     flow?;
     rounds?;
     digests?;
     heirs?;
     Ok(())
+}
+
+/// Waits for a task. One that breaks off ends the others too: a daemon that keeps its lease and does half of its work is worse
+/// than one that is started anew.
+async fn or_stop(task: JoinHandle<()>, stop: &CancellationToken) -> Result<(), JoinError> {
+    let ended = task.await;
+    if ended.is_err() {
+        stop.cancel();
+    }
+    ended
 }
 
 /// Regrade, plan and dispatch: what makes a response or a due time into a message.
@@ -145,13 +161,16 @@ pub async fn flow_once(
     may_claim: impl Fn() -> bool,
 ) -> Result<bool> {
     let now = deps.clock.now();
-    let graded = regrade::run_once(deps, now).await?;
-    let planned = plan::run_once(deps, now).await?;
-    if !may_claim() {
-        return Ok(false);
-    }
-    let sent = dispatcher.run_once(now).await?;
-    Ok(graded.more || planned.more || sent.more || planned.done > 0)
+    // What keeps one of them from working holds up no other.
+    let graded = regrade::run_once(deps, now).await;
+    let planned = plan::run_once(deps, now).await;
+    let sent = if may_claim() {
+        dispatcher.run_once(now).await.map(Some)
+    } else {
+        Ok(None)
+    };
+    let (graded, planned) = (graded?, planned?);
+    Ok(sent?.is_some_and(|sent| graded.more || planned.more || sent.more || planned.done > 0))
 }
 
 /// Goes its rounds with a pause in between.

@@ -203,6 +203,9 @@ pub struct Carrier<'a> {
     pub sent: &'a [DateTime<Utc>],
 }
 
+/// The kind of a charge for a number by one sender.
+pub const NUMBER: &str = "number";
+
 /// A cap to be charged at the crossing: at most `n` instants later than `since` on the row (kind, key), this one included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
@@ -323,7 +326,7 @@ pub fn judge(
                 );
             }
             charges.push(Charge {
-                kind: "number",
+                kind: NUMBER,
                 key: carrier.key.clone(),
                 since,
                 n: cap.n as i32,

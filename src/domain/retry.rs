@@ -17,6 +17,9 @@ struct Course {
     tries: i16,
 }
 
+/// No try comes sooner after another, whatever the other side asks for.
+const SOONEST: TimeDelta = TimeDelta::seconds(10);
+
 fn course(class: ReplyClass) -> Course {
     let (first, longest, tries) = match class {
         // Grey lists and busy servers are over within minutes.
@@ -75,12 +78,18 @@ pub fn next(put_off: &PutOff<'_>, now: DateTime<Utc>) -> Result<DateTime<Utc>, &
         .min(course.first * 2_i32.saturating_pow(u32::try_from(tries).unwrap_or(0).min(16)));
     // Three quarters to five quarters of the wait.
     let own = own * (192 + i32::from(put_off.touch.as_bytes()[15]) / 2) / 256;
-    let asked = match put_off.until {
-        Some(until) => Some(until - now),
+    let wait = match (put_off.until, asked_to_wait(put_off.why)) {
+        // At its word; but who asks for a moment again and again is given longer each time, up to the own wait.
+        (Some(until), _) => {
+            let asked = until - now;
+            let grown = asked.max(SOONEST) * 2_i32.pow(u32::try_from(tries).unwrap_or(0).min(16));
+            asked.max(own.min(grown)).max(SOONEST)
+        }
         // Never a moment too soon: many grey lists begin anew then.
-        None => asked_to_wait(put_off.why).map(|wait| wait + own.min(wait) / 8 + TimeDelta::seconds(1)),
+        (None, Some(asked)) => asked + own.min(asked) / 8 + TimeDelta::seconds(1),
+        (None, None) => own,
     };
-    let at = now + asked.map_or(own, |asked| asked.max(TimeDelta::zero()));
+    let at = now + wait;
     if at >= put_off.expires_at {
         Err("it would expire before the next try")
     } else if at >= put_off.first_tried_at + patience(put_off.class) {
@@ -170,6 +179,29 @@ mod tests {
             ..put_off("429 slow")
         };
         assert_eq!(next(&field, now()), Ok(now() + TimeDelta::seconds(42)));
+    }
+
+    #[test]
+    fn who_asks_for_a_moment_again_and_again_is_given_longer() {
+        let waits = |asked: i64| -> Vec<i64> {
+            let wait = |tries| {
+                let one = PutOff {
+                    tries,
+                    until: Some(now() + TimeDelta::seconds(asked)),
+                    ..put_off("429 slow")
+                };
+                (next(&one, now()).unwrap() - now()).num_seconds()
+            };
+            (0..7).map(wait).collect()
+        };
+        assert_eq!(waits(0), [10, 20, 40, 80, 160, 320, 640]);
+        assert_eq!(waits(-60), waits(0));
+        assert_eq!(waits(60)[..3], [60, 120, 240]);
+        assert_eq!(
+            waits(7200),
+            [7200; 7],
+            "longer than the own wait it is taken at its word"
+        );
     }
 
     #[test]

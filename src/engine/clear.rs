@@ -155,7 +155,7 @@ impl Desk {
                 ]
             })
             .collect();
-        keys.extend(numbers.values().map(|key| ("number".to_owned(), key.clone())));
+        keys.extend(numbers.values().map(|key| (gate::NUMBER.to_owned(), key.clone())));
         keys.sort();
         keys.dedup();
         let rings = crossing::rings(conn, &keys).await?;
@@ -260,7 +260,7 @@ impl Desk {
     fn carrier<'a>(&'a self, deps: &'a Deps, touch: &ClaimedTouch, class: Class) -> Option<Carrier<'a>> {
         let limits = limits(deps, touch)?;
         let key = self.numbers.get(&touch.id()).cloned().unwrap_or_default();
-        let sent = self.rings.get(&("number".to_owned(), key.clone()));
+        let sent = self.rings.get(&(gate::NUMBER.to_owned(), key.clone()));
         Some(Carrier {
             window: limits.windows.get(&class).and_then(Opening::window),
             per_number: if key.is_empty() { &[] } else { &limits.per_number },

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -33,9 +32,6 @@ pub enum Ended {
         /// Of an uncertain one: what was handed over, should it be tried once more.
         #[serde(skip)]
         body: Option<Box<Body>>,
-        /// When this attempt crossed, if it did.
-        #[serde(skip)]
-        crossed: Option<DateTime<Utc>>,
     },
     /// A digest that had crossed.
     Digest(Box<digest::End>),
@@ -70,7 +66,7 @@ impl Ended {
     /// What the trail keeps of it: no more than a process that is killed now must have left.
     fn end(&self) -> End {
         let crossed = match self {
-            Self::Done { crossed, .. } => *crossed,
+            Self::Done { row, .. } => row.crossed_at,
             Self::Again(again, ..) | Self::Withdrawn(again, _) => again.crossed,
             Self::Digest(_) => None,
         };
@@ -184,11 +180,11 @@ async fn together(pool: &PgPool, ended: &[Ended], clock: &Clock) -> Result<(), S
             Ended::Again(a, message, body) => {
                 again.push(a.clone());
                 bodies.extend(body.as_deref());
-                crossed.extend(a.crossed.map(|_| Returned::of(a, *message)));
+                crossed.extend(Returned::of(a, *message));
             }
             Ended::Withdrawn(a, message) => {
                 again.push(a.clone());
-                crossed.push(Returned::of(a, *message));
+                crossed.extend(Returned::of(a, *message));
             }
         }
     }

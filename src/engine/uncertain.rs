@@ -168,7 +168,7 @@ pub async fn consult_trail(deps: &Deps, conn: &mut PgConnection, now: DateTime<U
         return Ok(0);
     };
     let found = uncertain::left_behind(conn, deps.journal.looked_since(), MOST).await?;
-    let new = deps.journal.look(&found);
+    let new = deps.journal.not_looked_up(&found);
     if new.is_empty() {
         return Ok(0);
     }
@@ -186,13 +186,15 @@ pub async fn consult_trail(deps: &Deps, conn: &mut PgConnection, now: DateTime<U
             _ if !end.is_of(one.crossing_at) => continue,
             "refused" => Finding::Refused,
             "again" => {
-                returned.push(Returned {
+                returned.extend(one.crossing_at.map(|crossed| Returned {
                     message_id: one.message_id,
-                    crossed: one.crossing_at,
+                    crossed,
                     at: end.until.unwrap_or(now).max(now),
                     reason: Reason::Deferred.as_str().to_owned(),
                     counts: end.until.is_some(),
-                });
+                    // The trail does not keep it, so the cap of the number stays charged: too careful by one.
+                    number: None,
+                }));
                 continue;
             }
             _ => continue,
@@ -207,6 +209,7 @@ pub async fn consult_trail(deps: &Deps, conn: &mut PgConnection, now: DateTime<U
             .await?
             .unsigned_abs();
     }
+    deps.journal.looked_up(&found);
     if certain > 0 {
         tracing::info!(
             messages = certain,

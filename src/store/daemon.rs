@@ -139,18 +139,20 @@ pub async fn leave(conn: &mut PgConnection, who: Incarnation) -> Result<(), Stor
     Ok(())
 }
 
-/// Gives the claims of ended incarnations back, due now: whoever claims may have gone past them. Returns how many.
+/// Gives the claims of ended incarnations back, due now: whoever claims may have gone past them. Tasks too that had crossed:
+/// a task comes into being with its outcome, in one transaction, so there is none. Returns how many.
 pub async fn inherit_claims(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, StoreError> {
     let done = sqlx::query!(
         r#"
         with lost as (
             select q.touch_id from queue q join daemon d on d.id = q.daemon_id
-            where q.state = 'claimed' and (d.ended_at is not null or d.epoch <> q.epoch)
+            where (q.state = 'claimed' or q.channel = 'task') and (d.ended_at is not null or d.epoch <> q.epoch)
             order by q.touch_id
             limit 10000
             for update of q skip locked
         )
-        update queue q set state = 'waiting', daemon_id = null, epoch = null, due_at = greatest(q.due_at, $1)
+        update queue q
+        set state = 'waiting', daemon_id = null, epoch = null, crossing_at = null, due_at = greatest(q.due_at, $1)
         from lost where q.touch_id = lost.touch_id
         "#,
         now,
@@ -170,7 +172,7 @@ pub async fn inherit_crossings(conn: &mut PgConnection, now: DateTime<Utc>) -> R
         r#"
         with lost as (
             select q.touch_id from queue q join daemon d on d.id = q.daemon_id
-            where q.state = 'crossing' and (d.ended_at is not null or d.epoch <> q.epoch)
+            where q.state = 'crossing' and q.channel <> 'task' and (d.ended_at is not null or d.epoch <> q.epoch)
             order by q.touch_id
             limit 10000
             for update of q skip locked

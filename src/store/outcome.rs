@@ -47,6 +47,9 @@ pub struct MessageRow {
     pub reply: Option<String>,
     /// When it ended.
     pub done_at: DateTime<Utc>,
+    /// When its attempt asked to cross, if it did: it says which attempt this is.
+    #[serde(default)]
+    pub crossed_at: Option<DateTime<Utc>>,
 }
 
 /// What an outcome makes of the touch.
@@ -151,23 +154,26 @@ async fn end(conn: &mut PgConnection, rows: &[&MessageRow]) -> Result<Vec<Uuid>,
     Ok(ended)
 }
 
-/// Settles what a sweep had called uncertain before its outcome was known.
+/// Settles what a sweep had called uncertain before its outcome was known. Accepted is so for good; a refusal is about its own
+/// attempt alone, and there may have been a later one.
 async fn settle(conn: &mut PgConnection, rows: &[&MessageRow]) -> Result<Vec<Uuid>, StoreError> {
     let c = Columns::of(rows);
     let settled = sqlx::query_scalar!(
         r#"
         with r as (
             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::smallint[],
-                                 $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::text[])
+                                 $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::text[],
+                                 $15::timestamptz[])
                  as r (touch_id, id, template, template_version_id, locale, subject, segments, encoding, vars, hash, outcome,
-                       reply, done_at, state)
+                       reply, done_at, state, crossed_at)
         ), settled as (
             update message m
             set outcome = r.outcome, reply = r.reply, done_at = r.done_at, template = r.template,
                 template_version_id = r.template_version_id, locale = r.locale, subject = r.subject,
                 segments = r.segments, encoding = r.encoding, vars = r.vars::json, hash = r.hash
             from r
-            where m.id = r.id and m.outcome = 'uncertain' and r.outcome in ('accepted', 'refused')
+            where m.id = r.id and m.outcome = 'uncertain'
+              and (r.outcome = 'accepted' or r.outcome = 'refused' and m.crossing_at = r.crossed_at)
             returning r.touch_id, r.state, r.reply, r.done_at
         )
         update touch t
@@ -190,6 +196,7 @@ async fn settle(conn: &mut PgConnection, rows: &[&MessageRow]) -> Result<Vec<Uui
         &c.replies as &[Option<&str>],
         &c.done_at,
         &c.states as &[&str],
+        &c.crossed_at as &[Option<DateTime<Utc>>],
     )
     .fetch_all(conn)
     .await?;
@@ -217,6 +224,7 @@ struct Columns<'r> {
     replies: Vec<Option<&'r str>>,
     done_at: Vec<DateTime<Utc>>,
     states: Vec<&'static str>,
+    crossed_at: Vec<Option<DateTime<Utc>>>,
 }
 
 impl<'r> Columns<'r> {
@@ -241,6 +249,7 @@ impl<'r> Columns<'r> {
             c.replies.push(r.reply.as_deref());
             c.done_at.push(r.done_at);
             c.states.push(touch_state(&r.outcome));
+            c.crossed_at.push(r.crossed_at);
         }
         c
     }
@@ -253,14 +262,18 @@ pub struct Again {
     pub touch_id: Uuid,
     /// Who claimed it for the attempt.
     pub owner: Incarnation,
+    /// When it was due for the attempt: it says which claim this is, should the same daemon have claimed it again since.
+    pub due_at: DateTime<Utc>,
     /// When.
     pub at: DateTime<Utc>,
     /// Why, as in the decision.
     pub reason: String,
     /// Whether it counts as a try.
     pub counts: bool,
-    /// When that attempt crossed, if it did and was told so.
+    /// When that attempt asked to cross, if it did.
     pub crossed: Option<DateTime<Utc>>,
+    /// The key of the cap of its number, if that was to be charged.
+    pub number: Option<String>,
 }
 
 /// Puts attempts back that surely were not sent; only rows still owned, claimed or crossing. What a crossing charged to
@@ -275,23 +288,38 @@ pub async fn again(conn: &mut PgConnection, rows: &[Again]) -> Result<u64, Store
     let counts: Vec<i16> = rows.iter().map(|r| i16::from(r.counts)).collect();
     let owners: Vec<Uuid> = rows.iter().map(|r| r.owner.id).collect();
     let epochs: Vec<i64> = rows.iter().map(|r| r.owner.epoch).collect();
+    let due: Vec<DateTime<Utc>> = rows.iter().map(|r| r.due_at).collect();
+    let numbers: Vec<Option<&str>> = rows.iter().map(|r| r.number.as_deref()).collect();
     let done = sqlx::query!(
         r#"
         with r as (
-            select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::smallint[], $5::uuid[], $6::bigint[])
-                 as r (touch_id, at, reason, counts, daemon_id, epoch)
+            select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::smallint[], $5::uuid[], $6::bigint[],
+                                 $7::timestamptz[], $8::text[])
+                 as r (touch_id, at, reason, counts, daemon_id, epoch, due_at, number)
         ), mine as materialized (
-            select q.touch_id, q.contact_id, q.account_id, q.crossing_at
+            select q.touch_id, q.contact_id, q.account_id, q.crossing_at, r.number
             from queue q join r using (touch_id)
-            where q.daemon_id = r.daemon_id and q.epoch = r.epoch and q.state in ('claimed', 'crossing')
+            where q.daemon_id = r.daemon_id and q.epoch = r.epoch and q.due_at = r.due_at and q.state in ('claimed', 'crossing')
             order by q.touch_id
             for update of q
+        ), charged as materialized (
+            select k.kind, k.key, array_agg(m.crossing_at) as at
+            from mine m, lateral (
+                values ('contact', m.contact_id::text), ('account', m.account_id::text), ('number', m.number)
+            ) as k (kind, key)
+            where m.crossing_at is not null and k.key is not null
+            group by k.kind, k.key
+        ), locked as materialized (
+            -- In the order in which crossings lock them.
+            select p.kind, p.key, c.at from pace p join charged c using (kind, key)
+            where p.ring && c.at
+            order by p.kind, p.key
+            for update of p
         ), refunded as (
             update pace p
-            set ring = p.ring[:array_position(p.ring, m.crossing_at) - 1] || p.ring[array_position(p.ring, m.crossing_at) + 1:]
-            from mine m
-            where p.ring @> array[m.crossing_at]
-              and (p.kind, p.key) in (('contact', m.contact_id::text), ('account', m.account_id::text))
+            set ring = array(select at from unnest(p.ring) with ordinality as r (at, n) where at <> all (l.at) order by n)
+            from locked l
+            where (p.kind, p.key) = (l.kind, l.key)
         )
         update queue q
         set state = 'waiting', daemon_id = null, epoch = null, crossing_at = null, due_at = r.at, held = r.reason,
@@ -305,6 +333,8 @@ pub async fn again(conn: &mut PgConnection, rows: &[Again]) -> Result<u64, Store
         &counts,
         &owners,
         &epochs,
+        &due,
+        &numbers as &[Option<&str>],
     )
     .execute(conn)
     .await?;
@@ -316,26 +346,29 @@ pub async fn again(conn: &mut PgConnection, rows: &[Again]) -> Result<u64, Store
 pub struct Returned {
     /// The message.
     pub message_id: Uuid,
-    /// When that attempt crossed; `None` = it was over before it was told, and no other can have crossed since.
-    pub crossed: Option<DateTime<Utc>>,
+    /// When that attempt crossed.
+    pub crossed: DateTime<Utc>,
     /// When to try again.
     pub at: DateTime<Utc>,
     /// Why, as in the decision.
     pub reason: String,
     /// Whether it counts as a try.
     pub counts: bool,
+    /// The key of the cap of its number, if that was charged.
+    pub number: Option<String>,
 }
 
 impl Returned {
-    /// That of an attempt to be made again.
-    pub fn of(again: &Again, message_id: Uuid) -> Self {
-        Self {
+    /// That of an attempt to be made again; `None` = it never asked to cross, so there is nothing of it to revive.
+    pub fn of(again: &Again, message_id: Uuid) -> Option<Self> {
+        Some(Self {
             message_id,
-            crossed: again.crossed,
+            crossed: again.crossed?,
             at: again.at,
             reason: again.reason.clone(),
             counts: again.counts,
-        }
+            number: again.number.clone(),
+        })
     }
 }
 
@@ -350,28 +383,40 @@ pub async fn revive(
         return Ok(0);
     }
     let ids: Vec<Uuid> = rows.iter().map(|r| r.message_id).collect();
-    let crossed: Vec<Option<DateTime<Utc>>> = rows.iter().map(|r| r.crossed).collect();
+    let crossed: Vec<DateTime<Utc>> = rows.iter().map(|r| r.crossed).collect();
     let at: Vec<DateTime<Utc>> = rows.iter().map(|r| r.at).collect();
     let reasons: Vec<&str> = rows.iter().map(|r| r.reason.as_str()).collect();
     let counts: Vec<i16> = rows.iter().map(|r| i16::from(r.counts)).collect();
+    let numbers: Vec<Option<&str>> = rows.iter().map(|r| r.number.as_deref()).collect();
     let done = sqlx::query!(
         r#"
         with r as (
-            select * from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::smallint[])
-                 as r (message_id, crossed, at, reason, counts)
+            select * from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::smallint[], $7::text[])
+                 as r (message_id, crossed, at, reason, counts, number)
         ), m as (
             delete from message m using r
             where m.id = any($1) and m.id = r.message_id and m.outcome = 'uncertain'
               -- Of this very try: a row of an earlier one is the only record that it may have arrived.
-              and not m.retried and (r.crossed is null or m.crossing_at = r.crossed)
+              and not m.retried and m.crossing_at = r.crossed
               and not exists (select 1 from queue q where q.touch_id = m.touch_id)
-            returning m.*, r.at, r.reason, r.counts
+            returning m.*, r.at, r.reason, r.counts, r.number
+        ), charged as materialized (
+            select k.kind, k.key, array_agg(m.crossing_at) as at
+            from m, lateral (
+                values ('contact', m.contact_id::text), ('account', m.account_id::text), ('number', m.number)
+            ) as k (kind, key)
+            where k.key is not null
+            group by k.kind, k.key
+        ), locked as materialized (
+            select p.kind, p.key, c.at from pace p join charged c using (kind, key)
+            where p.ring && c.at
+            order by p.kind, p.key
+            for update of p
         ), refunded as (
             update pace p
-            set ring = p.ring[:array_position(p.ring, m.crossing_at) - 1] || p.ring[array_position(p.ring, m.crossing_at) + 1:]
-            from m
-            where p.ring @> array[m.crossing_at]
-              and (p.kind, p.key) in (('contact', m.contact_id::text), ('account', m.account_id::text))
+            set ring = array(select at from unnest(p.ring) with ordinality as r (at, n) where at <> all (l.at) order by n)
+            from locked l
+            where (p.kind, p.key) = (l.kind, l.key)
         ), t as (
             update touch t set state = 'queued', reason = null, done_at = null, due_at = m.at
             from m where t.id = m.touch_id
@@ -388,11 +433,12 @@ pub async fn revive(
         on conflict do nothing
         "#,
         &ids,
-        &crossed as &[Option<DateTime<Utc>>],
+        &crossed,
         &at,
         &reasons as &[&str],
         &counts,
         now,
+        &numbers as &[Option<&str>],
     )
     .execute(conn)
     .await?;

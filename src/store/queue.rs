@@ -244,23 +244,21 @@ pub async fn skip(
     Ok(done.rows_affected())
 }
 
-/// Gives claimed, not yet crossed touches back at once: their preparation failed.
-pub async fn give_back(
+/// Gives claimed, not yet crossed touches back at once, but for those that are worked on. It looks through the queue, so it
+/// is for after a failure.
+pub async fn give_back_all_but(
     conn: &mut PgConnection,
     who: Incarnation,
-    touch_ids: &[Uuid],
+    worked_on: &[Uuid],
 ) -> Result<u64, StoreError> {
-    if touch_ids.is_empty() {
-        return Ok(0);
-    }
     let done = sqlx::query!(
         r#"
         update queue set state = 'waiting', daemon_id = null, epoch = null
-        where touch_id = any($3) and daemon_id = $1 and epoch = $2 and state = 'claimed'
+        where daemon_id = $1 and epoch = $2 and state = 'claimed' and touch_id <> all ($3)
         "#,
         who.id,
         who.epoch,
-        touch_ids,
+        worked_on,
     )
     .execute(conn)
     .await?;

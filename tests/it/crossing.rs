@@ -527,6 +527,11 @@ async fn outcomes_are_monotone_however_often_and_late_they_come() {
         .fetch_all(&town.db.pool)
         .await
         .unwrap();
+    let crossed: Vec<Option<DateTime<Utc>>> =
+        sqlx::query_scalar("select crossing_at from message order by id")
+            .fetch_all(&town.db.pool)
+            .await
+            .unwrap();
     let row = |n: usize, outcome: &str| MessageRow {
         touch_id: touches[n],
         id: ids[n],
@@ -545,7 +550,21 @@ async fn outcomes_are_monotone_however_often_and_late_they_come() {
         outcome: outcome.to_owned(),
         reply: Some(outcome.to_owned()),
         done_at: town.now(),
+        crossed_at: crossed[n],
     };
+    let of_an_earlier_attempt = MessageRow {
+        crossed_at: crossed[0].map(|at| at - TimeDelta::seconds(1)),
+        ..row(0, "refused")
+    };
+    outcome::finish(&mut conn, &[&of_an_earlier_attempt])
+        .await
+        .unwrap();
+    assert_eq!(
+        town.count("select count(*) from message where outcome = 'uncertain'")
+            .await,
+        4,
+        "a refusal says nothing of a later attempt"
+    );
     // What comes in, in order, and what stands in the end.
     let stories: [(&[&str], &str, &str); 4] = [
         (

@@ -162,10 +162,10 @@ fn row(touch_id: Uuid, id: Uuid, outcome: &str, reply: &str) -> Ended {
             outcome: outcome.to_owned(),
             reply: Some(reply.to_owned()),
             done_at: tuesday(),
+            crossed_at: None,
         }),
         task: None,
         body: None,
-        crossed: None,
     }
 }
 

@@ -79,7 +79,7 @@ const SHARED_KEYS: &[(&str, &str)] = &[
 const HOT: &[(&str, &str)] = &[
     ("queue", "hold"),
     ("queue", "skip"),
-    ("queue", "give_back"),
+    ("queue", "give_back_all_but"),
     ("crossing", "cross"),
     ("outcome", "finish"),
     ("outcome", "again"),

@@ -171,7 +171,9 @@ async fn answers_have_outcomes() {
         (401, error(20003, 401), Box::new(rests)),
         (500, error(20500, 500), Box::new(deferred)),
         (502, "<html>bad gateway".to_owned(), Box::new(uncertain)),
-        (307, String::new(), Box::new(deferred)),
+        (303, String::new(), Box::new(uncertain)),
+        (307, String::new(), Box::new(rests)),
+        (404, "<html>no such page".to_owned(), Box::new(rests)),
     ];
     for (status, body, expected) in cases {
         let answer = SmsAction::answer(status, &body);

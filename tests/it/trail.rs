@@ -48,12 +48,12 @@ fn ended(touch_id: Uuid, id: Uuid, crossed: DateTime<Utc>, outcome: &str, reply:
         outcome: outcome.to_owned(),
         reply: Some(reply.to_owned()),
         done_at: tuesday(),
+        crossed_at: Some(crossed),
     };
     Ended::Done {
         row: Box::new(row),
         task: None,
         body: None,
-        crossed: Some(crossed),
     }
 }
 
@@ -88,10 +88,12 @@ async fn an_answer_that_was_read_and_not_written_is_found_in_the_trail() {
     let again = Again {
         touch_id: touch,
         owner: deps.incarnation(),
+        due_at: tuesday(),
         at: later,
         reason: "deferred".to_owned(),
         counts: true,
         crossed: Some(crossed),
+        number: None,
     };
     let (touch, message, crossed) = crossing[4];
     let seen = [
@@ -331,9 +333,11 @@ async fn each_unknown_is_looked_up_once() {
         at: tuesday(),
         crossing_at: None,
     });
-    assert_eq!(journal.look(&found[..1]), found[..1]);
-    assert_eq!(journal.look(&found), found[1..]);
-    assert!(journal.look(&found).is_empty());
+    assert_eq!(journal.not_looked_up(&found[..1]), found[..1]);
+    journal.looked_up(&found[..1]);
+    assert_eq!(journal.not_looked_up(&found), found[1..]);
+    journal.looked_up(&found);
+    assert!(journal.not_looked_up(&found).is_empty());
     assert_eq!(journal.looked_since(), Some(tuesday() - TimeDelta::minutes(1)));
 }
 

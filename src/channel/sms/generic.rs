@@ -8,7 +8,8 @@ use reqwest::{Method, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::Answer;
+use super::meaning::Meaning;
+use super::{Answer, Now};
 use crate::channel::{BuiltSms, RefusalClass, SendOutcome};
 
 /// How a provider wants its request. URL, header values and body are templates over `to`, `from`, `text` and
@@ -143,27 +144,26 @@ impl Generic {
         Ok(request)
     }
 
-    pub(super) fn judge(&self, answer: &Answer) -> SendOutcome {
-        let refused = || SendOutcome::Refused {
-            class: class_of(answer),
-            why: answer.line(),
-        };
-        match answer.status {
+    pub(super) fn judge(&self, sender: &str, answer: &Answer, now: &Now) -> SendOutcome {
+        let meaning = match answer.status {
             200..300 => match (&self.accepted_if, &answer.body) {
-                (Some(words), Some(body)) if !body.contains(words) => refused(),
-                (Some(_), None) => answer.uncertain(),
-                _ => SendOutcome::Accepted { reply: answer.line() },
+                (Some(words), Some(body)) if !body.contains(words) => Meaning::Refused(class_of(answer)),
+                (Some(_), None) => Meaning::Unknown,
+                _ => Meaning::Taken,
             },
-            // The account or the address of the API is wrong, or it is too fast: no fault of the message.
-            401..=405 | 407 | 408 | 425 | 429 => answer.deferred(),
+            // No money.
+            402 => Meaning::SenderProblem,
             // The same key is under way already.
-            409 if self.idempotent => answer.uncertain(),
-            400..500 => refused(),
-            500.. if self.idempotent => answer.deferred(),
-            503 if answer.until.is_some() => answer.deferred(),
-            500.. => answer.uncertain(),
-            _ => answer.deferred(),
-        }
+            409 if self.idempotent => Meaning::Unknown,
+            503 if answer.until.is_some() => Meaning::NotNow,
+            status => match Meaning::of_status(status) {
+                Meaning::Refused(_) => Meaning::Refused(class_of(answer)),
+                // With the same key it cannot become two.
+                Meaning::Unknown if self.idempotent => Meaning::NotNow,
+                meaning => meaning,
+            },
+        };
+        meaning.outcome(sender, answer, answer.body.as_deref().unwrap_or_default(), now)
     }
 }
 
@@ -199,6 +199,7 @@ fn class_of(answer: &Answer) -> RefusalClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::SENDER_PROBLEM;
 
     fn options() -> GenericSmsOptions {
         GenericSmsOptions {
@@ -260,13 +261,16 @@ mod tests {
         options.idempotent = false;
         let plain = Generic::new(options).unwrap();
         let judge = |generic: &Generic, status, body: Option<&str>| {
-            let outcome = generic.judge(&Answer {
+            let answer = Answer {
                 status,
                 until: None,
                 body: body.map(str::to_owned),
-            });
+            };
+            let now: Now = std::sync::Arc::new(|| chrono::DateTime::UNIX_EPOCH);
+            let outcome = generic.judge("text", &answer, &now);
             match outcome {
                 SendOutcome::Accepted { .. } => "accepted",
+                SendOutcome::Deferred { why, .. } if why.starts_with(SENDER_PROBLEM) => "sender problem",
                 SendOutcome::Deferred { .. } => "deferred",
                 SendOutcome::Refused {
                     class: RefusalClass::AddressBad,
@@ -280,8 +284,11 @@ mod tests {
             (200, Some("{\"ok\":1}"), "accepted", "accepted"),
             (200, Some("{\"error\":1}"), "refused", "refused"),
             (200, None, "uncertain", "uncertain"),
-            (302, Some(""), "deferred", "deferred"),
-            (401, Some(""), "deferred", "deferred"),
+            (302, Some(""), "sender problem", "sender problem"),
+            (303, Some(""), "uncertain", "deferred"),
+            (401, Some(""), "sender problem", "sender problem"),
+            (402, Some("no credit"), "sender problem", "sender problem"),
+            (404, Some("no such page"), "sender problem", "sender problem"),
             (409, Some(""), "refused", "uncertain"),
             (422, Some("Invalid number"), "bad address", "bad address"),
             (429, Some(""), "deferred", "deferred"),

@@ -44,19 +44,6 @@ impl Answer {
             self.body.as_deref().unwrap_or_default()
         ))
     }
-
-    /// This answer as "not now".
-    pub(super) fn deferred(&self) -> SendOutcome {
-        SendOutcome::Deferred {
-            until: self.until,
-            why: self.line(),
-        }
-    }
-
-    /// This answer as "who knows".
-    pub(super) fn uncertain(&self) -> SendOutcome {
-        SendOutcome::Uncertain { why: self.line() }
-    }
 }
 
 impl Line {

@@ -61,10 +61,12 @@ impl Meaning {
     /// What an HTTP status says where the body says nothing that is known.
     pub(super) fn of_status(status: u16) -> Self {
         match status {
-            401 | 403 => Self::SenderProblem,
+            // A wrong key, or a wrong address of the API: it has moved, or was never there.
+            301 | 302 | 307 | 308 | 401 | 403..=405 | 407 => Self::SenderProblem,
             429 => Self::TooFast(TimeDelta::minutes(1)),
-            // A redirection is not followed, so nothing was sent.
-            300..400 | 404 | 405 | 407 | 408 | 425 => Self::NotNow,
+            // It was taken, and the answer is elsewhere: no redirection is followed.
+            303 => Self::Unknown,
+            300..400 | 408 | 425 => Self::NotNow,
             400..500 => Self::Refused(RefusalClass::Other),
             _ => Self::Unknown,
         }

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{BuiltMessage, BuiltSms, Channel, Crossing, RefusalClass, SendOutcome};
+use super::{BuiltMessage, BuiltSms, Channel, Crossing, RefusalClass, SENDER_PROBLEM, SendOutcome};
 use crate::domain::gate::Clearance;
 use aliyun::Aliyun;
 pub use aliyun::AliyunOptions;
@@ -113,7 +113,7 @@ impl Provider {
             Self::Aliyun(_) => Aliyun::judge(sender, answer, now),
             Self::Tencent(_) => Tencent::judge(sender, answer, now),
             Self::Vonage(_) => Vonage::judge(sender, answer, now),
-            Self::Generic(generic) => generic.judge(answer),
+            Self::Generic(generic) => generic.judge(sender, answer, now),
         }
     }
 }
@@ -187,10 +187,11 @@ impl Account {
     async fn send(&self, sms: &BuiltSms, crossing: &dyn Crossing, now: &Now) -> SendOutcome {
         let request = match self.provider.request(sms, now) {
             Ok(request) => request,
+            // The text is registered with another provider, or a template of the gateway fails: no fault of the person's.
             Err(why) => {
-                return SendOutcome::Refused {
-                    class: RefusalClass::Other,
-                    why,
+                return SendOutcome::Deferred {
+                    until: None,
+                    why: format!("{SENDER_PROBLEM}{why}"),
                 };
             }
         };

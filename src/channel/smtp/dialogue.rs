@@ -34,14 +34,15 @@ fn not_sent(stage: Stage, error: &WireError) -> Ended {
 
 /// A reply that says no, as an outcome.
 fn refused(stage: Stage, reply: &Reply) -> SendOutcome {
-    let why = reply.one_line();
+    let (why, class) = (reply.one_line(), class_of(stage, reply));
     match reply.code / 100 {
         // The login was refused or is missing: the account's fault, not the mail's.
         5 if matches!(reply.code, 530 | 534 | 535 | 538) => deferred(why),
-        5 => SendOutcome::Refused {
-            class: class_of(stage, reply),
-            why,
-        },
+        // MAIL speaks of the sender alone, but for the size: any other mail would fare the same.
+        5 if stage == Stage::Mail && reply.code != 552 && class != RefusalClass::PolicyBlocked => {
+            deferred(why)
+        }
+        5 => SendOutcome::Refused { class, why },
         _ => deferred(why),
     }
 }

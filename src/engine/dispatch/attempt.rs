@@ -10,7 +10,7 @@ use super::crosser::Crosser;
 use super::ledger::{Ledger, back};
 use crate::channel::{BuiltMessage, RefusalClass, SendOutcome};
 use crate::domain::cadence::Class;
-use crate::domain::gate::Reason;
+use crate::domain::gate::{NUMBER, Reason};
 use crate::domain::reply::{ReplyClass, class_of_reason};
 use crate::domain::retry::{self, PutOff};
 use crate::engine::outcomes::Ended;
@@ -36,6 +36,8 @@ pub async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: 
         row,
         task,
     } = letter;
+    let number = charges.iter().find(|charge| charge.kind == NUMBER);
+    let number = number.map(|charge| charge.key.clone());
     let ticket = crosser.ticket(&touch, charges, pass.clone());
     let outcome = channel.send(clearance, &message, &ticket).await;
     let now = deps.clock.now();
@@ -49,9 +51,10 @@ pub async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: 
         message,
         row,
         task,
+        number,
     };
     ledger
-        .write(ended(handed, outcome, ticket.crossed_at(), late, now))
+        .write(ended(handed, outcome, ticket.asked_at(), late, now))
         .await;
     if let Some(trouble) = trouble {
         Box::pin(trouble.follow(&deps, now)).await;
@@ -64,6 +67,8 @@ struct Handed {
     message: BuiltMessage,
     row: MessageRow,
     task: Option<NewTask>,
+    /// The key of the cap of its number, if it has one.
+    number: Option<String>,
 }
 
 /// What is written down of it.
@@ -80,21 +85,22 @@ fn ended(
         }
         _ => None,
     };
-    let touch = handed.touch;
+    let (touch, number) = (handed.touch, handed.number);
     let done = |outcome: &str, reply: String, task, body| Ended::Done {
         row: Box::new(MessageRow {
             outcome: outcome.to_owned(),
             // No text of the database can hold the one character that a server may well send.
             reply: Some(reply.replace('\0', "\u{fffd}")),
             done_at: now,
+            crossed_at: crossed,
             ..handed.row
         }),
         task,
         body,
-        crossed,
     };
     let again = |at, reason, counts| Again {
         crossed,
+        number: number.clone(),
         ..back(&touch, at, reason, counts)
     };
     match outcome {

@@ -293,6 +293,7 @@ fn draft(
         outcome: String::new(),
         reply: None,
         done_at: now,
+        crossed_at: None,
     };
     let (message, task, hash) = match rendered {
         Rendered::Email(words) => {

@@ -27,8 +27,10 @@ struct Request {
     member: Member,
     mark: Mark,
     pass: Option<Pass>,
-    /// When it crossed; `None` = it must not go.
-    answer: oneshot::Sender<Option<DateTime<Utc>>>,
+    /// When it asked the database, and so when it crosses, if it does.
+    asked: Arc<OnceLock<DateTime<Utc>>>,
+    /// Whether it may go.
+    answer: oneshot::Sender<bool>,
 }
 
 impl Request {
@@ -58,7 +60,7 @@ impl Crosser {
             crosser: self.clone(),
             owner: touch.owner(),
             pass,
-            crossed: OnceLock::new(),
+            asked: Arc::default(),
             member: Member {
                 touch_id: touch.id(),
                 charges,
@@ -84,37 +86,37 @@ pub struct Ticket {
     member: Member,
     mark: Mark,
     pass: Option<Pass>,
-    crossed: OnceLock<DateTime<Utc>>,
+    asked: Arc<OnceLock<DateTime<Utc>>>,
 }
 
 impl Ticket {
-    /// When the attempt crossed, as the database has it; `None` = it did not, or was not told in time.
-    pub fn crossed_at(&self) -> Option<DateTime<Utc>> {
-        self.crossed.get().copied()
+    /// When the attempt crossed, as the database has it, if it did; `None` = it surely did not.
+    pub fn asked_at(&self) -> Option<DateTime<Utc>> {
+        self.asked.get().copied()
     }
 }
 
 impl Crossing for Ticket {
     fn cross(&self) -> BoxFuture<'_, Crossed> {
         Box::pin(async move {
-            let asked = Instant::now();
+            let began = Instant::now();
             let (answer, verdict) = oneshot::channel();
             let request = Request {
                 owner: self.owner,
                 member: self.member.clone(),
                 mark: self.mark.clone(),
                 pass: self.pass.clone(),
+                asked: self.asked.clone(),
                 answer,
             };
             if self.crosser.requests.send(request).await.is_err() {
                 return Crossed::Stop;
             }
-            let verdict = verdict.await.unwrap_or(None);
-            metrics::histogram!("kith_crossing_seconds").record(asked.elapsed());
-            let Some(at) = verdict else {
+            let may_go = verdict.await.unwrap_or(false);
+            metrics::histogram!("kith_crossing_seconds").record(began.elapsed());
+            if !may_go {
                 return Crossed::Stop;
-            };
-            let _ = self.crossed.set(at);
+            }
             match self.crosser.deps.journal.going(self.mark.message) {
                 Ok(()) => Crossed::Go,
                 Err(error) => {
@@ -200,13 +202,9 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
     }
     let mut given_up = Vec::new();
     for request in group {
-        let verdict = if passed.contains(&request.member.touch_id) && request.is_in_time(deps.clock.now()) {
-            Some(now)
-        } else {
-            None
-        };
+        let may_go = passed.contains(&request.member.touch_id) && request.is_in_time(deps.clock.now());
         // The attempt may have been given up meanwhile; its row then ends as withdrawn or uncertain.
-        if request.answer.send(verdict).is_err() {
+        if request.answer.send(may_go).is_err() {
             given_up.push(request.mark.message);
         }
     }
@@ -222,6 +220,9 @@ async fn cross(deps: &Deps, asking: &[&Request], now: DateTime<Utc>) -> anyhow::
     };
     let messages = asking.iter().map(|request| request.mark.message).collect();
     deps.journal.asking(messages, now)?;
+    for request in asking {
+        let _ = request.asked.set(now);
+    }
     let members: Vec<Member> = asking.iter().map(|request| request.member.clone()).collect();
     let mut conn = deps.pool.acquire().await?;
     Ok(crossing::cross(&mut conn, first.owner, &members, now).await?)

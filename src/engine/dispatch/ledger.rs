@@ -25,48 +25,29 @@ struct Report {
 /// Takes outcomes and writes them in groups.
 #[derive(Clone)]
 pub struct Ledger {
-    reports: mpsc::Sender<Report>,
+    deps: Arc<Deps>,
+    reports: mpsc::UnboundedSender<Report>,
 }
 
 impl Ledger {
-    /// Starts the tasks that note and write; they end when the last handle is dropped.
+    /// Starts the task that writes; it ends when the last handle is dropped.
     pub fn start(deps: Arc<Deps>) -> Self {
-        let (reports, inbox) = mpsc::channel(GROUP * 2);
         // Attempts wait for their outcome to be written, so there are never more than are under way.
-        let (noted, to_write) = mpsc::unbounded_channel();
-        tokio::spawn(note(deps.clone(), inbox, noted));
-        tokio::spawn(serve(deps, to_write));
-        Self { reports }
+        let (reports, inbox) = mpsc::unbounded_channel();
+        tokio::spawn(serve(deps.clone(), inbox));
+        Self { deps, reports }
     }
 
-    /// Writes one outcome; resolves when it is durable, in the database or the journal.
+    /// Writes one outcome; resolves when it is durable, in the database or the journal. It is noted in the trail first, in the
+    /// very turn in which it became known: a process that is killed then has left its word.
     pub async fn write(&self, ended: Ended) {
         let known = Instant::now();
+        outcomes::note(&self.deps, std::iter::once(&ended));
         let (written, done) = oneshot::channel();
-        if self.reports.send(Report { ended, written }).await.is_ok() {
+        if self.reports.send(Report { ended, written }).is_ok() {
             let _ = done.await;
         }
         metrics::histogram!("kith_outcome_seconds").record(known.elapsed());
-    }
-}
-
-/// Notes what is known in the trail before it waits for its group, and for the database: a process that is killed then has
-/// left its word. What was read in one turn of the loop is noted in one write.
-async fn note(deps: Arc<Deps>, mut inbox: mpsc::Receiver<Report>, noted: mpsc::UnboundedSender<Report>) {
-    while let Some(first) = inbox.recv().await {
-        tokio::task::yield_now().await;
-        let mut known = vec![first];
-        while known.len() < GROUP
-            && let Ok(report) = inbox.try_recv()
-        {
-            known.push(report);
-        }
-        outcomes::note(&deps, known.iter().map(|report| &report.ended));
-        for report in known {
-            if noted.send(report).is_err() {
-                return;
-            }
-        }
     }
 }
 
@@ -108,9 +89,11 @@ pub fn back(touch: &ClaimedTouch, at: chrono::DateTime<chrono::Utc>, reason: Rea
     Again {
         touch_id: touch.id(),
         owner: touch.owner(),
+        due_at: touch.due_at,
         at,
         reason: reason.as_str().to_owned(),
         counts,
         crossed: None,
+        number: None,
     }
 }

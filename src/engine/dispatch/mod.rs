@@ -6,12 +6,13 @@ mod crosser;
 mod ledger;
 mod low_water;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use uuid::Uuid;
 
 pub(super) use self::attempt::WORDS;
@@ -39,9 +40,12 @@ pub struct Dispatcher {
     ledger: Ledger,
     pace: Pace,
     low_water: LowWater,
-    attempts: JoinSet<()>,
-    /// Claimed, but their preparation failed: given back as soon as the database takes it.
-    stranded: Vec<ClaimedTouch>,
+    attempts: JoinSet<Uuid>,
+    /// The touches of those.
+    under_way: HashSet<Uuid>,
+    /// Something may be claimed that nobody works on: a claim may have been committed although it failed here, or what was to
+    /// be done with it did. Given back as soon as the database takes it.
+    astray: bool,
 }
 
 impl Dispatcher {
@@ -55,37 +59,44 @@ impl Dispatcher {
             ledger,
             low_water: LowWater::default(),
             attempts: JoinSet::new(),
-            stranded: Vec::new(),
+            under_way: HashSet::new(),
+            astray: false,
         }
     }
 
     /// Claims one batch and starts its attempts. `more` says that the claim was full.
     pub async fn run_once(&mut self, now: DateTime<Utc>) -> Result<Summary> {
-        while self.attempts.try_join_next().is_some() {}
+        while let Some(ended) = self.attempts.try_join_next() {
+            self.ended(ended);
+        }
         self.give_back().await?;
         let room = IN_FLIGHT.saturating_sub(self.attempts.len()) as i64;
         if room == 0 {
-            self.attempts.join_next().await;
+            if let Some(ended) = self.attempts.join_next().await {
+                self.ended(ended);
+            }
             return Ok(Summary { done: 0, more: true });
         }
         let limit = BATCH.min(room);
+        self.astray = true;
         let claimed = self.claim(limit, now).await?;
         let count = claimed.len();
-        let letters = match self.prepare(claimed.clone(), now).await {
-            Ok(letters) => letters,
-            Err(error) => {
-                self.stranded = claimed;
-                return Err(error);
-            }
-        };
+        let letters = self.prepare(claimed, now).await?;
+        self.astray = false;
         for (letter, pass) in letters {
-            self.attempts.spawn(attempt(
+            let touch = letter.touch.id();
+            let attempt = attempt(
                 self.deps.clone(),
                 self.crosser.clone(),
                 self.ledger.clone(),
                 letter,
                 pass,
-            ));
+            );
+            self.under_way.insert(touch);
+            self.attempts.spawn(async move {
+                attempt.await;
+                touch
+            });
         }
         Ok(Summary {
             done: count as u64,
@@ -117,20 +128,30 @@ impl Dispatcher {
     }
 
     async fn give_back(&mut self) -> Result<()> {
-        let Some(owner) = self.stranded.first().map(ClaimedTouch::owner) else {
+        if !self.astray {
             return Ok(());
-        };
-        let ids: Vec<Uuid> = self.stranded.iter().map(ClaimedTouch::id).collect();
+        }
+        let under_way: Vec<Uuid> = self.under_way.iter().copied().collect();
         let mut conn = self.deps.pool.acquire().await?;
-        queue::give_back(&mut conn, owner, &ids).await?;
-        self.stranded.clear();
+        queue::give_back_all_but(&mut conn, self.deps.incarnation(), &under_way).await?;
+        self.astray = false;
         self.low_water.forget();
         Ok(())
     }
 
+    /// One that panicked stays under way: nobody knows how far it had come.
+    fn ended(&mut self, ended: Result<Uuid, JoinError>) {
+        match ended {
+            Ok(touch) => drop(self.under_way.remove(&touch)),
+            Err(error) => tracing::error!(%error, "an attempt broke off"),
+        }
+    }
+
     /// Waits for every attempt that is under way.
     pub async fn drain(&mut self) {
-        while self.attempts.join_next().await.is_some() {}
+        while let Some(ended) = self.attempts.join_next().await {
+            self.ended(ended);
+        }
     }
 
     /// How many attempts are under way.

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -151,18 +151,7 @@ impl Journal {
         let Some(place) = &self.place else { return };
         let kept = serde_json::to_value(ended)
             .unwrap_or_else(|_| json!({ "message": ended.message(), "ended": ended.word() }));
-        let line = json!({ "why": error.to_string(), "outcome": kept }).to_string() + "\n";
-        let written = place.make_folder().and_then(|()| {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(place.folder.join("refused.jsonl"))?;
-            file.write_all(line.as_bytes())?;
-            file.sync_data()
-        });
-        if let Err(error) = written {
-            tracing::error!(%error, "it could not even be set aside");
-        }
+        place.set_aside(&error.to_string(), kept);
     }
 
     /// Uncertain messages that became so before this were looked up already; those of other daemons may come with a little delay.
@@ -172,20 +161,23 @@ impl Journal {
     }
 
     /// Which of these were not looked up before.
-    pub fn look(&self, found: &[LeftBehind]) -> Vec<LeftBehind> {
+    pub fn not_looked_up(&self, found: &[LeftBehind]) -> Vec<LeftBehind> {
         let Some(place) = &self.place else {
             return Vec::new();
         };
-        let mut looked = lock(&place.looked);
-        let new: Vec<LeftBehind> = found
+        let looked = lock(&place.looked);
+        found
             .iter()
             .filter(|one| !looked.contains_key(&one.message_id))
             .copied()
-            .collect();
-        if !new.is_empty() {
-            *looked = found.iter().map(|one| (one.message_id, one.at)).collect();
+            .collect()
+    }
+
+    /// These were looked up, and what was found is written.
+    pub fn looked_up(&self, found: &[LeftBehind]) {
+        if let Some(place) = &self.place {
+            *lock(&place.looked) = found.iter().map(|one| (one.message_id, one.at)).collect();
         }
-        new
     }
 
     /// How many outcomes were set aside.
@@ -194,8 +186,8 @@ impl Journal {
     }
 
     /// Writes what waits in the folder to the database, but for what living processes still owe, and removes it. Outcomes are
-    /// keyed and monotone, so replaying twice does no harm. A torn last line (the machine died while writing) is left out:
-    /// its row is uncertain anyway.
+    /// keyed and monotone, so replaying twice does no harm. A line that cannot be read (torn, as the machine died while
+    /// writing, or another version's) is set aside: its row is uncertain anyway.
     pub async fn replay(&self, pool: &PgPool, clock: &Clock) -> Result<usize> {
         let Some(place) = &self.place else { return Ok(0) };
         let mut replayed = 0;
@@ -205,16 +197,20 @@ impl Journal {
             if file.try_lock().is_err() {
                 continue;
             }
-            let mut lines = BufReader::new(&file).lines();
+            let mut lines = BufReader::new(&file).split(b'\n');
             loop {
-                let mut owed: Vec<Ended> = lines
-                    .by_ref()
-                    .map_while(Result::ok)
-                    .filter_map(|line| serde_json::from_str(&line).ok())
-                    .take(CHUNK)
-                    .collect();
-                if owed.is_empty() {
+                let read: Vec<Vec<u8>> = lines.by_ref().take(CHUNK).collect::<Result<_, _>>()?;
+                if read.is_empty() {
                     break;
+                }
+                let mut owed = Vec::with_capacity(read.len());
+                for line in read {
+                    match serde_json::from_slice::<Ended>(&line) {
+                        Ok(ended) => owed.push(ended),
+                        Err(error) => {
+                            place.set_aside(&error.to_string(), json!(String::from_utf8_lossy(&line)))
+                        }
+                    }
                 }
                 replayed += owed.len();
                 outcomes::write(pool, self, &mut owed, clock).await?;
@@ -229,6 +225,21 @@ impl Journal {
 }
 
 impl Place {
+    fn set_aside(&self, why: &str, outcome: Value) {
+        let line = json!({ "why": why, "outcome": outcome }).to_string() + "\n";
+        let written = self.make_folder().and_then(|()| {
+            let mut file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(self.folder.join("refused.jsonl"))?;
+            file.write_all(line.as_bytes())?;
+            file.sync_data()
+        });
+        if let Err(error) = written {
+            tracing::error!(%error, "an outcome could not even be set aside");
+        }
+    }
+
     fn open_outcomes(&self) -> Result<File> {
         self.make_folder()?;
         let path = self.folder.join(format!("{}.outcomes", self.process));

@@ -27,6 +27,7 @@ use crate::domain::zone::{day_start, local_date};
 use crate::store::decision::{self, NewDecision};
 use crate::store::grant;
 use crate::store::queue::{self, Held};
+use crate::store::sender_state::{self, Paused};
 
 /// Connections of a sender that names no number.
 const CONNECTIONS: u16 = 16;
@@ -111,12 +112,13 @@ impl Pace {
         now: DateTime<Utc>,
     ) -> Result<Vec<(Letter, Option<Pass>)>> {
         let (mut go, mut later, mut asking) = (Vec::new(), Vec::new(), Vec::new());
+        let paused = self.paused(now).await?;
         for mut letter in self.in_order(letters) {
             if matches!(letter.message, BuiltMessage::Task) {
                 go.push((letter, None));
                 continue;
             }
-            match self.seat(&mut letter, now) {
+            match self.seat(&mut letter, &paused, now) {
                 Ok(pass) if pass.0.keys.is_empty() => go.push((letter, Some(pass))),
                 Ok(pass) => asking.push((letter, pass)),
                 Err((reason, until)) => later.push(Later {
@@ -171,8 +173,28 @@ impl Pace {
             .collect()
     }
 
+    /// The senders that are paused. The gate has asked for the touch's own; a fallback must not carry for it either.
+    async fn paused(&self, now: DateTime<Utc>) -> Result<BTreeMap<String, Paused>> {
+        if self
+            .deps
+            .settings
+            .senders
+            .iter()
+            .all(|sender| sender.fallback.is_none())
+        {
+            return Ok(BTreeMap::new());
+        }
+        let mut conn = self.deps.pool.acquire().await?;
+        Ok(sender_state::paused(&mut conn, now).await?)
+    }
+
     /// A place for the letter with the first sender that works, or why not and until when.
-    fn seat(&self, letter: &mut Letter, now: DateTime<Utc>) -> Result<Pass, (Reason, DateTime<Utc>)> {
+    fn seat(
+        &self,
+        letter: &mut Letter,
+        paused: &BTreeMap<String, Paused>,
+        now: DateTime<Utc>,
+    ) -> Result<Pass, (Reason, DateTime<Utc>)> {
         let settings = &self.deps.settings;
         let Ok(kind) = letter.touch.channel.parse::<ChannelKind>() else {
             return Err((Reason::NoSender, now + TimeDelta::hours(1)));
@@ -192,7 +214,11 @@ impl Pace {
             let connections = sender
                 .and_then(|s| s.email())
                 .map_or(CONNECTIONS, |email| email.smtp.max_connections);
-            match floor.may_use(&name, usize::from(connections), now) {
+            let open = match paused.get(&name) {
+                Some(paused) => Use::Down(paused.pause.until),
+                None => floor.may_use(&name, usize::from(connections), now),
+            };
+            match open {
                 Use::Yes(trial) => {
                     if name != letter.row.sender && !carry_by(&self.deps, letter, kind, &name) {
                         return Err((Reason::NoSender, now + TimeDelta::hours(1)));

@@ -45,6 +45,13 @@ async fn each_reply_at_each_stage_has_its_outcome() {
             Refused(RefusalClass::PolicyBlocked),
         ),
         (Stage::Mail, "530 5.7.0 authentication required", Deferred),
+        (Stage::Mail, "550 5.4.5 daily sending quota exceeded", Deferred),
+        (Stage::Mail, "553 5.1.8 sender address rejected", Deferred),
+        (
+            Stage::Mail,
+            "552 5.3.4 message size exceeds fixed limit",
+            Refused(RefusalClass::Other),
+        ),
         (Stage::Mail, "421 4.3.2 closing", Deferred),
         (Stage::Mail, "354 what", Deferred),
         (Stage::Rcpt, "450 4.2.0 greylisted", Deferred),
