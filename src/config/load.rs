@@ -241,6 +241,26 @@ mod tests {
     }
 
     #[test]
+    fn a_fallback_carries_only_what_it_can() {
+        let vonage = "vonage = { api_key = \"k\", api_secret = { env = \"S\" }, from = \"Shop\" }";
+        let aliyun =
+            "aliyun = { access_key_id = \"k\", access_key_secret = { env = \"S\" }, sign_name = \"x\" }";
+        let other_limits = "limits = { per_number = [{ n = 1, per = \"1d\" }] }";
+        let senders = |first: &str, second: &str, more: &str| {
+            let sender = |name: &str, account: &str, more: &str| {
+                format!("[[senders]]\nname = \"{name}\"\nchannel = \"sms\"\n{account}\n{more}\n")
+            };
+            sender("a", first, "fallback = \"b\"") + &sender("b", second, more)
+        };
+        let fine = senders(vonage, vonage, "");
+        Settings::from_texts(Some(("kith.toml", &fine)), &Vec::new()).unwrap();
+        let why = refused(&senders(vonage, aliyun, ""));
+        assert!(why.contains("registered with one provider"), "{why}");
+        let why = refused(&senders(vonage, vonage, other_limits));
+        assert!(why.contains("`b` has other limits"), "{why}");
+    }
+
+    #[test]
     fn a_list_may_be_written_with_commas() {
         for (text, list) in [
             ("me@a.example", &["me@a.example"][..]),

@@ -33,6 +33,8 @@ pub struct Cleared {
     pub clearance: Clearance,
     /// Caps to be charged at the crossing.
     pub charges: Vec<Charge>,
+    /// Where it goes. The queue has the hash of just this one, whatever becomes of the person meanwhile.
+    pub address: Option<String>,
 }
 
 /// A key of a pace row.
@@ -76,6 +78,7 @@ pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) 
     });
     let (mut cleared, mut held, mut skipped, mut decisions) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut moved: Vec<(Uuid, Option<&[u8]>)> = Vec::new();
     for touch in ordered {
         let verdict = match known.get(&touch.id()) {
             Some(row) => desk.judge(deps, &rules, &touch, row, now),
@@ -105,10 +108,15 @@ pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) 
         }
         match verdict {
             Verdict::Clear(clearance, charges) => {
+                let row = known.get(&touch.id());
+                if let Some(row) = row.filter(|row| row.moved) {
+                    moved.push((touch.id(), row.address_hash.as_deref()));
+                }
                 cleared.push(Cleared {
                     touch,
                     clearance,
                     charges,
+                    address: row.and_then(|row| row.address.clone()),
                 });
             }
             Verdict::Hold(reason, until) => {
@@ -121,6 +129,7 @@ pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) 
             Verdict::Skip(reason) => skipped.push((touch.id(), reason.as_str().to_owned())),
         }
     }
+    queue::readdress(&mut tx, owner, &moved).await?;
     queue::hold(&mut tx, owner, &held).await?;
     queue::skip(&mut tx, owner, now, &skipped).await?;
     decision::append(&mut tx, now, &decisions).await?;

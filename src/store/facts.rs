@@ -26,6 +26,10 @@ pub struct GateRow {
     pub has_address: bool,
     /// Address on the channel.
     pub address: Option<String>,
+    /// Its keyed hash.
+    pub address_hash: Option<Vec<u8>>,
+    /// The queue has another hash: the address has changed since the touch was planned.
+    pub moved: bool,
     /// Folded permission on the channel; `None` = never asked.
     pub consent: Option<bool>,
     /// Reason of the suppression in force, if any.
@@ -56,10 +60,10 @@ pub async fn for_gate(conn: &mut PgConnection, touch_ids: &[Uuid]) -> Result<Vec
         select q.touch_id, c.timezone, coalesce(c.region, a.region) as region, c.preferred_channel,
                (case q.channel when 'email' then c.email is not null when 'sms' then c.phone is not null else true end) as "has_address!",
                case q.channel when 'email' then c.email when 'sms' then c.phone end as address,
+               h.address_hash, q.address_hash is distinct from h.address_hash as "moved!",
                case q.channel when 'email' then c.consent_email when 'sms' then c.consent_sms end as consent,
                (select s.reason from suppression s
-                where s.address_hash = case q.channel when 'email' then c.email_hash when 'sms' then c.phone_hash end
-                  and s.channel = q.channel and (s.purpose = 'all' or q.class = 3)
+                where s.address_hash = h.address_hash and s.channel = q.channel and (s.purpose = 'all' or q.class = 3)
                 limit 1) as suppressed,
                c.merged_into is not null as "merged!",
                exists (select 1 from grievance g where g.account_id = q.account_id and g.closed_at is null) as "grievance!",
@@ -69,6 +73,9 @@ pub async fn for_gate(conn: &mut PgConnection, touch_ids: &[Uuid]) -> Result<Vec
                e.state as enrollment_state
         from queue q
         join contact c on c.id = q.contact_id
+        cross join lateral (
+            select case q.channel when 'email' then c.email_hash when 'sms' then c.phone_hash end as address_hash
+        ) h
         join account a on a.id = q.account_id
         join enrollment e on e.id = q.enrollment_id
         left join lead l on l.id = q.lead_id

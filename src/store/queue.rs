@@ -244,6 +244,33 @@ pub async fn skip(
     Ok(done.rows_affected())
 }
 
+/// The addresses of touches have changed since they were planned. What is handed over from now on goes to these, so these are
+/// what an opt-out takes away and what a crossing asks for.
+pub async fn readdress(
+    conn: &mut PgConnection,
+    who: Incarnation,
+    moved: &[(Uuid, Option<&[u8]>)],
+) -> Result<(), StoreError> {
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let (ids, hashes): (Vec<Uuid>, Vec<Option<&[u8]>>) = moved.iter().copied().unzip();
+    sqlx::query!(
+        r#"
+        update queue q set address_hash = m.hash
+        from unnest($3::uuid[], $4::bytea[]) as m (touch_id, hash)
+        where q.touch_id = m.touch_id and q.daemon_id = $1 and q.epoch = $2 and q.state = 'claimed'
+        "#,
+        who.id,
+        who.epoch,
+        &ids,
+        &hashes as &[Option<&[u8]>],
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Gives claimed, not yet crossed touches back at once, but for those that are worked on. It looks through the queue, so it
 /// is for after a failure.
 pub async fn give_back_all_but(

@@ -8,7 +8,6 @@ use kith::engine::enroll::{Arrival, Door, admit};
 use kith::engine::ingest::{self, Answer, Incoming};
 use kith::engine::sweep;
 use kith::store::audience::Member;
-use kith::store::outcome::{self, MessageRow};
 use kith::store::{control, daemon};
 use uuid::Uuid;
 
@@ -502,101 +501,4 @@ async fn a_crossing_without_its_dot_comes_back_to_life_after_the_sweep() {
             .await,
         0
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn outcomes_are_monotone_however_often_and_late_they_come() {
-    let town = town(&["first"]).await;
-    town.settle(4, 1).await;
-    town.queue("first", town.now(), "true").await;
-    let postbox = Postbox::open();
-    let one = town.daemon(postbox.channel()).await;
-    let mut dispatcher = Dispatcher::new(one.clone());
-    let gate = postbox.hold_crossed();
-    within(dispatcher.run_once(town.now())).await.unwrap();
-    within(gate.arrived(4)).await;
-    bury(&town.db.pool, &one).await;
-    let mut conn = town.db.pool.acquire().await.unwrap();
-    let swept = daemon::inherit_crossings(&mut conn, town.now()).await.unwrap();
-    assert_eq!(swept.len(), 4);
-    let touches: Vec<Uuid> = sqlx::query_scalar("select touch_id from message order by id")
-        .fetch_all(&town.db.pool)
-        .await
-        .unwrap();
-    let ids: Vec<Uuid> = sqlx::query_scalar("select id from message order by id")
-        .fetch_all(&town.db.pool)
-        .await
-        .unwrap();
-    let crossed: Vec<Option<DateTime<Utc>>> =
-        sqlx::query_scalar("select crossing_at from message order by id")
-            .fetch_all(&town.db.pool)
-            .await
-            .unwrap();
-    let row = |n: usize, outcome: &str| MessageRow {
-        touch_id: touches[n],
-        id: ids[n],
-        daemon_id: Uuid::nil(),
-        epoch: 1,
-        template: "note".to_owned(),
-        template_version_id: None,
-        locale: "en".to_owned(),
-        sender: "mail".to_owned(),
-        address: "p@example.net".to_owned(),
-        subject: None,
-        segments: None,
-        encoding: None,
-        vars: "{}".to_owned(),
-        hash: String::new(),
-        outcome: outcome.to_owned(),
-        reply: Some(outcome.to_owned()),
-        done_at: town.now(),
-        crossed_at: crossed[n],
-    };
-    let of_an_earlier_attempt = MessageRow {
-        crossed_at: crossed[0].map(|at| at - TimeDelta::seconds(1)),
-        ..row(0, "refused")
-    };
-    outcome::finish(&mut conn, &[&of_an_earlier_attempt])
-        .await
-        .unwrap();
-    assert_eq!(
-        town.count("select count(*) from message where outcome = 'uncertain'")
-            .await,
-        4,
-        "a refusal says nothing of a later attempt"
-    );
-    // What comes in, in order, and what stands in the end.
-    let stories: [(&[&str], &str, &str); 4] = [
-        (
-            &["accepted", "accepted", "refused", "uncertain"],
-            "accepted",
-            "sent",
-        ),
-        (&["refused", "accepted"], "refused", "failed"),
-        (&["uncertain", "accepted", "uncertain"], "accepted", "sent"),
-        (&["uncertain", "uncertain"], "uncertain", "uncertain"),
-    ];
-    for (n, (words, outcome, state)) in stories.into_iter().enumerate() {
-        for word in words {
-            outcome::finish(&mut conn, &[&row(n, word)]).await.unwrap();
-        }
-        let stands: (String, String) = sqlx::query_as(
-            "select m.outcome, t.state from message m join touch t on t.id = m.touch_id where m.id = $1",
-        )
-        .bind(ids[n])
-        .fetch_one(&mut *conn)
-        .await
-        .unwrap();
-        assert_eq!(
-            (stands.0.as_str(), stands.1.as_str()),
-            (outcome, state),
-            "{words:?}"
-        );
-    }
-    assert_eq!(
-        town.count("select count(*) from message").await,
-        4,
-        "never a second row"
-    );
-    gate.kill();
 }

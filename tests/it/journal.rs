@@ -212,7 +212,11 @@ async fn a_refused_outcome_does_not_keep_the_journal_from_being_replayed() {
             .await,
         2
     );
-    assert_eq!(Journal::set_aside_in(&folder), 1);
+    assert_eq!(
+        Journal::set_aside_in(&folder),
+        2,
+        "the refused one, and the torn line"
+    );
     assert!(!path.exists());
     assert_eq!(scene.deps.journal.replay(pool, &Clock::System).await.unwrap(), 0);
     gate.kill();
@@ -301,6 +305,16 @@ async fn a_database_that_forgot_crossings_starts_with_the_brake_on() {
     let (may, why) = scene.look(Mode::Live).await;
     assert!(may && why.as_ref().unwrap().contains("is behind"), "{why:?}");
     assert!(why.unwrap().contains("does not know 5 messages"));
+    // Somebody had put the brake on for reasons of his own: he is told too, and once.
+    scene.run("update control set brake_reason = 'maintenance'").await;
+    for _ in 0..2 {
+        let (_, why) = scene.look(Mode::Live).await;
+        let why = why.unwrap();
+        assert!(
+            why.starts_with("maintenance; ") && why.matches("is behind").count() == 1,
+            "{why}"
+        );
+    }
     // Nothing is sent; then the operator looks, has it written down, and lifts the brake: nobody gets a second one.
     let found = scene.list().await;
     assert_eq!(found.forgotten.len(), 5);

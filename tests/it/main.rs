@@ -4,6 +4,7 @@
 
 mod apply;
 mod apply_faults;
+mod astray;
 mod audience;
 mod audience_passes;
 mod backup;

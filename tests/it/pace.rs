@@ -243,6 +243,34 @@ async fn a_sender_that_fails_is_left_alone_and_another_carries_the_same_bytes() 
 }
 
 #[tokio::test]
+async fn a_sender_that_is_paused_carries_for_no_other() {
+    let more = format!(
+        "[pace.breaker]\nfailures = 1\nopen_for = \"10m\"\n{}{}{}",
+        sender("mail", "fallback = \"other\""),
+        sender("other", "fallback = \"third\""),
+        sender("third", "")
+    );
+    let town = town(&more, 11).await;
+    let carriers = Carriers::default();
+    carriers.refused.lock().unwrap().push("mail");
+    let deps = town.daemon(Arc::new(carriers.clone())).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    sqlx::query("insert into sender_state (sender, paused_until, reason, at, times) values ('other', $1, 'blocked', $2, 1)")
+        .bind(town.now() + TimeDelta::hours(1))
+        .bind(town.now())
+        .execute(&town.db.pool)
+        .await
+        .unwrap();
+    let first = "c.account_id = (select min(a.id::text)::uuid from account a)";
+    assert_eq!(town.queue("news", town.now(), first).await, 1);
+    run_dry(&deps, &mut dispatcher).await;
+    town.queue("news", town.now(), &format!("not ({first})")).await;
+    run_dry(&deps, &mut dispatcher).await;
+    let carried = ["mail", "other", "third"].map(|name| carriers.count(name));
+    assert_eq!(carried, [0, 0, 10]);
+}
+
+#[tokio::test]
 async fn without_another_the_touches_of_a_failing_sender_wait() {
     let more = format!(
         "[pace.breaker]\nfailures = 2\nopen_for = \"30s\"\n{}",

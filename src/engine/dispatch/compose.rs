@@ -79,10 +79,10 @@ pub async fn compose(deps: &Deps, cleared: Vec<Cleared>, now: DateTime<Utc>) -> 
     let mut written: Vec<(Cleared, Draft)> = Vec::new();
     for cleared in cleared {
         let person = people.get(&(cleared.touch.contact_id, cleared.touch.lead_id));
-        let again = person
-            .zip(kept.remove(&cleared.touch.message_id))
-            .and_then(|(person, body)| same_again(deps, &cleared.touch, person, body));
-        match again.map_or_else(|| draft(deps, &rules, &cleared.touch, person, now), Ok) {
+        let again = kept
+            .remove(&cleared.touch.message_id)
+            .and_then(|body| same_again(deps, &cleared, body));
+        match again.map_or_else(|| draft(deps, &rules, &cleared, person, now), Ok) {
             Ok(draft) => written.push((cleared, draft)),
             Err(why) => composed.broken.push((cleared, why)),
         }
@@ -92,7 +92,7 @@ pub async fn compose(deps: &Deps, cleared: Vec<Cleared>, now: DateTime<Utc>) -> 
         for (cleared, draft) in &mut written {
             if draft.unnumbered {
                 let person = people.get(&(cleared.touch.contact_id, cleared.touch.lead_id));
-                if let Ok(again) = self::draft(deps, &rules, &cleared.touch, person, now) {
+                if let Ok(again) = self::draft(deps, &rules, cleared, person, now) {
                     *draft = again;
                 }
             }
@@ -103,6 +103,7 @@ pub async fn compose(deps: &Deps, cleared: Vec<Cleared>, now: DateTime<Utc>) -> 
             touch,
             clearance,
             charges,
+            ..
         } = cleared;
         let Draft {
             channel,
@@ -156,20 +157,16 @@ async fn kept(deps: &Deps, cleared: &[Cleared]) -> Result<HashMap<Uuid, Body>> {
 
 /// The message of an earlier attempt, byte for byte, whatever became of its template since. `None` when it cannot be the
 /// same: the person has another address by now, the sender is gone, or the bytes are not those that were noted.
-fn same_again(deps: &Deps, touch: &ClaimedTouch, person: &PersonRow, body: Body) -> Option<Draft> {
+fn same_again(deps: &Deps, cleared: &Cleared, body: Body) -> Option<Draft> {
     let Kept {
         row,
         mail_from,
         message_id,
         registered,
     } = body.letter;
+    let touch = &cleared.touch;
     let kind: ChannelKind = touch.channel.parse().ok()?;
-    let address = match kind {
-        ChannelKind::Email => person.email.as_ref(),
-        ChannelKind::Sms => person.phone.as_ref(),
-        ChannelKind::Task => None,
-    };
-    if address != Some(&row.address) || row.hash != hash_of(&body.bytes) {
+    if cleared.address.as_ref() != Some(&row.address) || row.hash != hash_of(&body.bytes) {
         return None;
     }
     let (sender, channel) = deps.channels.pick(kind, Some(&row.sender))?;
@@ -246,10 +243,11 @@ struct Draft {
 fn draft(
     deps: &Deps,
     rules: &Rules,
-    touch: &ClaimedTouch,
+    cleared: &Cleared,
     person: Option<&PersonRow>,
     now: DateTime<Utc>,
 ) -> Result<Draft, String> {
+    let touch = &cleared.touch;
     let person = person.ok_or("the contact is gone")?;
     let cadence = rules
         .cadence(touch.cadence_version_id)
@@ -301,7 +299,7 @@ fn draft(
             row.subject = Some(words.subject.clone());
             let built = email(
                 deps,
-                touch,
+                cleared,
                 step,
                 person,
                 &words,
@@ -319,7 +317,7 @@ fn draft(
             let counted = segments::segments(&words.text);
             row.segments = i16::try_from(counted.count).ok();
             row.encoding = Some(counted.encoding.as_str().to_owned());
-            let to = person.phone.clone().ok_or("no phone number")?;
+            let to = cleared.address.clone().ok_or("no phone number")?;
             row.address.clone_from(&to);
             let hash = hash_of(words.text.as_bytes());
             let message_id = touch.message_id.to_string();
@@ -372,14 +370,14 @@ fn draft(
 
 fn email(
     deps: &Deps,
-    touch: &ClaimedTouch,
+    Cleared { touch, address, .. }: &Cleared,
     step: &Step,
     person: &PersonRow,
     words: &crate::render::message::RenderedEmail,
     sender: &str,
     unsubscribe: Option<String>,
 ) -> Result<BuiltEmail, String> {
-    let to = person.email.clone().ok_or("no mail address")?;
+    let to = address.clone().ok_or("no mail address")?;
     let account = deps
         .settings
         .sender(ChannelKind::Email, Some(sender))
