@@ -19,6 +19,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rustls::ClientConfig;
+use tokio::time::timeout;
 
 use super::{BuiltEmail, BuiltMessage, Channel, Crossing, RefusalClass, SendOutcome};
 use crate::domain::gate::Clearance;
@@ -150,8 +151,10 @@ impl Account {
     }
 
     async fn send(&self, mail: &BuiltEmail, signature: &str, crossing: &dyn Crossing) -> SendOutcome {
-        let Some(_slot) = self.pool.slot().await else {
-            return deferred("this sender is closed");
+        // Held until the attempt is over.
+        let _slot = match timeout(self.options.deadlines.free, self.pool.slot()).await {
+            Ok(Some(slot)) if !crossing.is_called_off() => slot,
+            _ => return SendOutcome::NotBegun,
         };
         if let Some(connection) = self.pool.take() {
             match self.carry(connection, mail, signature, crossing).await {

@@ -12,10 +12,11 @@ use std::time::Instant;
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub(super) use self::attempt::WORDS;
-use self::attempt::attempt;
+use self::attempt::{Hands, attempt};
 use self::compose::Letter;
 use self::crosser::Crosser;
 use self::ledger::Ledger;
@@ -35,8 +36,7 @@ const IN_FLIGHT: usize = 600;
 /// Hands touches over. One per daemon; holds the attempts that are under way.
 pub struct Dispatcher {
     deps: Arc<Deps>,
-    crosser: Crosser,
-    ledger: Ledger,
+    hands: Hands,
     pace: Pace,
     low_water: LowWater,
     attempts: JoinSet<()>,
@@ -47,12 +47,15 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// With its two group committers.
     pub fn new(deps: Arc<Deps>) -> Self {
-        let (crosser, ledger) = (Crosser::start(deps.clone()), Ledger::start(deps.clone()));
+        let hands = Hands {
+            crosser: Crosser::start(deps.clone()),
+            ledger: Ledger::start(deps.clone()),
+            ending: CancellationToken::new(),
+        };
         Self {
             pace: Pace::new(deps.clone()),
             deps,
-            crosser,
-            ledger,
+            hands,
             low_water: LowWater::default(),
             attempts: JoinSet::new(),
             stranded: Vec::new(),
@@ -79,13 +82,8 @@ impl Dispatcher {
             }
         };
         for (letter, pass) in letters {
-            self.attempts.spawn(attempt(
-                self.deps.clone(),
-                self.crosser.clone(),
-                self.ledger.clone(),
-                letter,
-                pass,
-            ));
+            let (deps, hands) = (self.deps.clone(), self.hands.clone());
+            self.attempts.spawn(attempt(deps, hands, letter, pass));
         }
         Ok(Summary {
             done: count as u64,
@@ -131,6 +129,12 @@ impl Dispatcher {
     /// Waits for every attempt that is under way.
     pub async fn drain(&mut self) {
         while self.attempts.join_next().await.is_some() {}
+    }
+
+    /// The same for the last time: who still waits for a connection goes back to the queue.
+    pub async fn end(&mut self) {
+        self.hands.ending.cancel();
+        self.drain().await;
     }
 
     /// How many attempts are under way.

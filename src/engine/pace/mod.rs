@@ -72,6 +72,11 @@ impl Pass {
         lock(&self.0.until).is_some_and(|until| now > until)
     }
 
+    /// Whether the sender has failed too often since this was given. Whoever has to find out whether it works again goes on.
+    pub fn is_called_off(&self) -> bool {
+        !self.0.trial && lock(&self.0.floor).leaves_alone(&self.0.sender)
+    }
+
     /// Tells the floor how the attempt ended. Some = that was one failure too many, and the sender is left alone until then.
     pub fn ended(
         &self,
