@@ -83,8 +83,8 @@ impl SmtpChannel {
     }
 
     /// Opens a connection for `sender` up to the point where it could take mail, and closes it: for a check of the
-    /// configuration. The error is one line for the operator.
-    pub async fn probe(&self, sender: &str) -> Result<(), String> {
+    /// configuration. True when it was encrypted; the error is one line for the operator.
+    pub async fn probe(&self, sender: &str) -> Result<bool, String> {
         let account = self
             .accounts
             .get(sender)
@@ -92,8 +92,9 @@ impl SmtpChannel {
         let connection = open(&account.options, &account.tls)
             .await
             .map_err(|error| error.to_string())?;
+        let secured = connection.secured;
         goodbye(connection).await;
-        Ok(())
+        Ok(secured)
     }
 
     /// Made before the mail takes a connection, which others can use meanwhile.
