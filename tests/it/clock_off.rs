@@ -78,7 +78,8 @@ async fn an_hour_off_sends_nothing_early_and_steals_no_lease() {
 
     let buried = "update daemon set epoch = epoch + 1, ended_at = clock_timestamp() where ended_at is null";
     sqlx::query(buried).execute(&workshop.db.pool).await.unwrap();
-    let back = "select count(*) from daemon where ended_at is null and heartbeat_at > started_at + interval '3 s'";
+    let back =
+        "select count(*) from daemon where ended_at is null and heartbeat_at > started_at + interval '3 s'";
     until("both came back as new incarnations", async || {
         (workshop.count(back).await == 2).then_some(())
     })

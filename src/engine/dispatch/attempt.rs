@@ -145,9 +145,7 @@ fn ended(
             Ok(at) => Ended::Again(again(at, Reason::Deferred, true), touch.message_id, body),
             Err(end) => done("refused", format!("given up, {end}: {why}"), None, None),
         },
-        SendOutcome::NotBegun => {
-            Ended::Again(again(now + LATE, Reason::Pace, false), touch.message_id, None)
-        }
+        SendOutcome::NotBegun => Ended::Again(again(now + LATE, Reason::Pace, false), touch.message_id, None),
         SendOutcome::NotCrossed if late => {
             Ended::Again(again(now + LATE, Reason::Pace, false), touch.message_id, None)
         }
