@@ -1,6 +1,6 @@
--- How fast: grants per sender, provider and recipient domain, shared by all daemons.
+-- How fast: grants per sender, provider, recipient domain and, while it is new, domain of From; shared by all daemons.
 create table pace_grant (
-    kind    text not null check (kind in ('sender', 'provider', 'domain')),
+    kind    text not null check (kind in ('sender', 'provider', 'domain', 'from')),
     key     text not null,
     version bigint not null,                      -- raised by every take; whoever read an older one has taken nothing
     level   timestamptz,                          -- moved on by every grant

@@ -144,6 +144,7 @@ fn deadlines(set: &SmtpDeadlines) -> Deadlines {
             .unwrap_or(otherwise)
     };
     Deadlines {
+        free: or(set.free, built_in.free),
         connect: or(set.connect, built_in.connect),
         hello: or(set.hello, built_in.hello),
         envelope: or(set.envelope, built_in.envelope),

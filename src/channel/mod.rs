@@ -62,10 +62,16 @@ pub enum Crossed {
     Stop,
 }
 
-/// Asked exactly once, just before the final dot of a mail or the request of an SMS.
+/// What an attempt asks of whoever makes it.
 pub trait Crossing: Send + Sync {
-    /// Records the crossing; resolves when the record is durable or refused.
+    /// Records the crossing; resolves when the record is durable or refused. Asked once at most, just before the final dot of a
+    /// mail or the request of an SMS.
     fn cross(&self) -> BoxFuture<'_, Crossed>;
+
+    /// Whether the attempt is better not begun any more: asked when it has had to wait for a connection.
+    fn is_called_off(&self) -> bool {
+        false
+    }
 }
 
 /// Why a recipient or message was refused for good.
@@ -109,6 +115,8 @@ pub enum SendOutcome {
         /// Reply or reason, one line.
         why: String,
     },
+    /// No connection was free in time, or the attempt was called off while it waited for one: the other side was told nothing.
+    NotBegun,
     /// Crossed, but the dot was never written: surely not sent.
     Withdrawn,
     /// The crossing was refused: not sent, and not ours any more.

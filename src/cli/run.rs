@@ -39,7 +39,7 @@ pub struct RunArgs {
 /// Runs until a signal.
 pub async fn run(args: RunArgs, context: &Context) -> Result<ExitCode> {
     let role = if args.no_web { Role::Worker } else { args.role };
-    let counts = super::trace::metrics()?;
+    let counts = super::trace::metrics(&context.settings)?;
     let opened = context.open().await?;
     let journal = context.journal()?;
     let mode = opened.settings.delivery.mode;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+use crate::config::Settings;
 use crate::config::runtime::{Log, LogFormat};
 use crate::engine::meters;
 
@@ -36,10 +37,10 @@ pub fn start(log: &Log, daemon: bool) -> Result<()> {
 }
 
 /// Starts to count, for `/metrics`. Once in a process, before anything is counted.
-pub fn metrics() -> Result<PrometheusHandle> {
+pub fn metrics(settings: &Settings) -> Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .install_recorder()
         .context("the metrics do not start")?;
-    meters::begin();
+    meters::begin(settings);
     Ok(handle)
 }

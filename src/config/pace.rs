@@ -88,7 +88,7 @@ pub struct SenderPace {
     /// On one day of the company's zone at the most; any number where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_day: Option<u32>,
-    /// Fewer in its first days.
+    /// Fewer in the first days of its domain: counted for all senders of a mail domain together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<WarmUp>,
 }
@@ -103,17 +103,14 @@ pub struct WarmUp {
     pub daily: Vec<u32>,
 }
 
-impl SenderPace {
-    /// How many on a day, by cap and warm-up; `None` = any number.
+impl WarmUp {
+    /// How many on a day; `None` = any number.
     pub fn on(&self, day: NaiveDate) -> Option<u32> {
-        let warming = self.warm_up.as_ref().and_then(|warm_up| {
-            let nth = (day - warm_up.starts).num_days().max(0);
-            usize::try_from(nth)
-                .ok()
-                .and_then(|nth| warm_up.daily.get(nth))
-                .copied()
-        });
-        self.per_day.into_iter().chain(warming).min()
+        let nth = (day - self.starts).num_days().max(0);
+        usize::try_from(nth)
+            .ok()
+            .and_then(|nth| self.daily.get(nth))
+            .copied()
     }
 }
 
@@ -123,18 +120,15 @@ mod tests {
 
     #[test]
     fn a_warm_up_grows_by_the_day_and_ends() {
-        let pace: SenderPace =
-            toml::from_str("per_day = 1000\nwarm_up = { starts = \"2027-03-01\", daily = [50, 200, 5000] }")
-                .unwrap();
+        let warm_up: WarmUp = toml::from_str("starts = \"2027-03-01\"\ndaily = [50, 200, 5000]").unwrap();
         for (day, n) in [
-            ("2027-02-20", 50),
-            ("2027-03-01", 50),
-            ("2027-03-02", 200),
-            ("2027-03-03", 1000),
-            ("2027-03-04", 1000),
+            ("2027-02-20", Some(50)),
+            ("2027-03-01", Some(50)),
+            ("2027-03-02", Some(200)),
+            ("2027-03-03", Some(5000)),
+            ("2027-03-04", None),
         ] {
-            assert_eq!(pace.on(day.parse().unwrap()), Some(n), "{day}");
+            assert_eq!(warm_up.on(day.parse().unwrap()), n, "{day}");
         }
-        assert_eq!(SenderPace::default().on("2027-03-01".parse().unwrap()), None);
     }
 }

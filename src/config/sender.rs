@@ -68,6 +68,9 @@ pub struct Dkim {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SmtpDeadlines {
+    /// Waiting for one of `max_connections` to be free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free: Option<Span>,
     /// Name resolution and TCP connect, and the TLS handshake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect: Option<Span>,
@@ -92,6 +95,7 @@ impl SmtpDeadlines {
     /// What is set, with its key.
     pub fn set(&self) -> impl Iterator<Item = (&'static str, Span)> {
         [
+            ("free", self.free),
             ("connect", self.connect),
             ("hello", self.hello),
             ("envelope", self.envelope),

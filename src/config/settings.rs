@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::company::Company;
 use super::delivery::{Delivery, Mode};
 use super::digest::Digest;
-use super::pace::Pace;
+use super::pace::{Pace, WarmUp};
 use super::problem::Problem;
 use super::runtime::{Database, Events, Import, Keep, Lease, Listen, Log};
 use super::sender::{Sender, SmsProvider};
@@ -54,6 +54,18 @@ impl Settings {
             .iter()
             .filter(|sender| sender.channel() == channel)
             .find(|sender| name.is_none_or(|name| sender.name == name))
+    }
+
+    /// The warm-ups of those senders whose `from_email` is of this domain; none when it is not new.
+    pub fn warming_up<'a>(&'a self, domain: &'a str) -> impl Iterator<Item = &'a WarmUp> {
+        let of_domain = |sender: &&Sender| {
+            let from = sender.email().and_then(|email| email.from_email.rsplit_once('@'));
+            from.is_some_and(|(_, of)| of.eq_ignore_ascii_case(domain))
+        };
+        self.senders
+            .iter()
+            .filter(of_domain)
+            .filter_map(|sender| sender.pace.warm_up.as_ref())
     }
 
     /// What types alone cannot tell.

@@ -186,14 +186,19 @@ pub async fn register(
 /// Says that this incarnation lives, or becomes a new one. False when this machine's clock is too far off.
 async fn alive(deps: &Deps, roles: &[String]) -> Result<bool> {
     let mut conn = deps.pool.acquire().await?;
-    let Some(database) = daemon::heartbeat(&mut conn, deps.incarnation()).await? else {
+    let mut heard = daemon::heartbeat(&mut conn, deps.incarnation()).await?;
+    if heard.is_none() {
         let id = deps.ids.next(deps.clock.now());
         let new = register(&mut conn, id, roles, deps.settings.delivery.mode).await?;
         deps.reincarnate(new);
         tracing::warn!(
             "this daemon had been declared dead, or is unknown here; it goes on as a new incarnation"
         );
-        return Ok(true);
+        // Its clock may be what made it late, so it is compared before anything is claimed.
+        heard = daemon::heartbeat(&mut conn, new).await?;
+    }
+    let Some(database) = heard else {
+        return Ok(false);
     };
     let off = match deps.clock {
         Clock::System => (deps.clock.now() - database).abs(),

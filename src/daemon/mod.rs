@@ -150,7 +150,7 @@ async fn flow(deps: Arc<Deps>, lease: Lease, stop: CancellationToken) {
         }
     }
     tracing::info!(attempts = dispatcher.under_way(), "draining");
-    dispatcher.drain().await;
+    dispatcher.end().await;
 }
 
 /// One pass of the flow. True when there may be more to do at once. Whether touches may be claimed is asked just before: the

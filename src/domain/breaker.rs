@@ -47,6 +47,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it says anything but [`Says::Closed`].
+    pub fn is_open(&self) -> bool {
+        self.open_until.is_some()
+    }
+
     /// Somebody tries.
     pub fn tries(&mut self) {
         self.trial = true;
@@ -59,7 +64,7 @@ impl Breaker {
 
     /// The other side answered. True when that closed it.
     pub fn succeeded(&mut self) -> bool {
-        let was_open = self.open_until.is_some();
+        let was_open = self.is_open();
         *self = Self::default();
         was_open
     }

@@ -183,7 +183,7 @@ impl Meter {
     }
 }
 
-/// Which limit: its kind (`sender`, `provider`, `domain`) and for whom.
+/// Which limit: its kind (`sender`, `provider`, `domain` of the recipient, `from` = domain of From) and for whom.
 pub type Key = (&'static str, String);
 
 /// Somebody who asks to go.

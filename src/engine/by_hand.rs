@@ -132,6 +132,10 @@ pub async fn send_test(
             SendOutcome::Deferred { why, .. }
             | SendOutcome::Refused { why, .. }
             | SendOutcome::Uncertain { why } => Sent::Failed { sender, why },
+            SendOutcome::NotBegun => Sent::Failed {
+                sender,
+                why: "no connection to its server was free".to_owned(),
+            },
             SendOutcome::Withdrawn | SendOutcome::NotCrossed => Sent::Failed {
                 sender,
                 why: "not sent".to_owned(),

@@ -257,6 +257,7 @@ async fn hand_over(
             why,
             Some(until.unwrap_or(now + AGAIN).max(now + AGAIN)),
         ),
+        SendOutcome::NotBegun => ("deferred", "no connection was free".to_owned(), Some(now + AGAIN)),
         SendOutcome::Withdrawn => ("deferred", "not sent".to_owned(), Some(now + AGAIN)),
         // Another daemon has it, the brake went on, or the address is closed: the next look finds out which.
         SendOutcome::NotCrossed => ("deferred", "not crossed".to_owned(), Some(now + AGAIN)),

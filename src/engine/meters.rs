@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use sqlx::PgConnection;
 
 use super::dispatch;
@@ -20,7 +20,27 @@ const STATES: [&str; 5] = ["due", "held", "later", "claimed", "crossing"];
 const DIGESTS: [&str; 4] = ["accepted", "deferred", "refused", "uncertain"];
 
 /// Says what each figure means and begins every counter at 0, so that a first event is seen as a rise.
-pub fn begin() {
+pub fn begin(settings: &Settings) {
+    counters(settings);
+    gauges();
+    describe_histogram!(
+        "kith_claim_seconds",
+        Unit::Seconds,
+        "How long a claim of due touches took"
+    );
+    describe_histogram!(
+        "kith_crossing_seconds",
+        Unit::Seconds,
+        "How long an attempt waited for its crossing"
+    );
+    describe_histogram!(
+        "kith_outcome_seconds",
+        Unit::Seconds,
+        "How long it took until the outcome of an attempt was written"
+    );
+}
+
+fn counters(settings: &Settings) {
     describe_counter!("kith_attempts_total", "Attempts to hand a message over");
     for channel in ChannelKind::ALL {
         for outcome in dispatch::WORDS {
@@ -37,10 +57,14 @@ pub fn begin() {
     }
     describe_counter!(
         "kith_uncertain_total",
-        "Messages of dead daemons that became uncertain"
+        "Messages that became uncertain: by their attempt, or because their daemon died"
     );
     counter!("kith_uncertain_total").increment(0);
-
+    describe_counter!(
+        "kith_outcomes_refused_total",
+        "Outcomes that the database refused and that were set aside"
+    );
+    counter!("kith_outcomes_refused_total").increment(0);
     describe_counter!(
         "kith_pace_waits_total",
         "Touches put back because they had to wait for their pace"
@@ -50,17 +74,31 @@ pub fn begin() {
         "kith_sender_breaks_total",
         "Times that a sender was left alone after failures"
     );
+    describe_counter!(
+        "kith_sender_pauses_total",
+        "Times that a sender was paused because a receiving side blocks it"
+    );
+    describe_counter!(
+        "kith_sender_problems_total",
+        "Answers of an SMS provider that does not serve the sender: no money, wrong key, no right"
+    );
+    for sender in &settings.senders {
+        counter!("kith_sender_breaks_total", "sender" => sender.name.clone()).increment(0);
+        counter!("kith_sender_pauses_total", "sender" => sender.name.clone()).increment(0);
+    }
+}
+
+fn gauges() {
     describe_gauge!("kith_sender_under_way", "Attempts of this daemon under way");
     describe_gauge!(
         "kith_sender_broken",
         "1 = the sender is left alone after failures; 0.5 = one message tries"
     );
     describe_gauge!("kith_sender_granted_today", "Grants of the day, as last seen");
-    describe_counter!(
-        "kith_sender_problems_total",
-        "Answers of an SMS provider that does not serve the sender: no money, wrong key, no right"
+    describe_gauge!(
+        "kith_warm_up_granted_today",
+        "Grants of the day of a new domain of From, as last seen"
     );
-
     describe_gauge!("kith_queue_touches", "Touches in the queue");
     describe_gauge!(
         "kith_queue_oldest_due_seconds",

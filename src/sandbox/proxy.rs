@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -82,6 +82,8 @@ struct Shared {
     open: watch::Sender<usize>,
     /// Bytes of all connections are dropped while it is on.
     silent: watch::Sender<bool>,
+    /// New connections are reset at once while it is on.
+    refusing: AtomicBool,
     /// Counts the resets of everything.
     resets: watch::Sender<u64>,
     stop: CancellationToken,
@@ -98,6 +100,7 @@ impl Proxy {
             connections: AtomicU64::new(0),
             open: watch::Sender::new(0),
             silent: watch::Sender::new(false),
+            refusing: AtomicBool::new(false),
             resets: watch::Sender::new(0),
             stop: CancellationToken::new(),
         });
@@ -142,6 +145,11 @@ impl Proxy {
         self.shared.silent.send_replace(on);
     }
 
+    /// Resets every connection that comes, at once, or passes them on again.
+    pub fn refuse(&self, on: bool) {
+        self.shared.refusing.store(on, Ordering::Release);
+    }
+
     /// How many connections there were.
     #[must_use]
     pub fn connections(&self) -> u64 {
@@ -169,6 +177,9 @@ impl Drop for Proxy {
 
 /// One connection, until both ways have ended or it is reset.
 async fn pass(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
+    if shared.refusing.load(Ordering::Acquire) {
+        return client.set_zero_linger();
+    }
     let number = shared.connections.fetch_add(1, Ordering::AcqRel) + 1;
     let plan = shared.plan.read().unwrap_or_else(PoisonError::into_inner).clone();
     let ear = shared.ear.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -376,6 +387,16 @@ mod tests {
             let (bytes, end) = heard(&proxy).await;
             assert!(bytes.len() as u64 == at && end.is_err(), "{bytes:?} {end:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_refuses_lets_nothing_through_and_then_all() {
+        let proxy = Proxy::start(echo().await, |_| None).await.unwrap();
+        proxy.refuse(true);
+        let (bytes, end) = heard(&proxy).await;
+        assert!(bytes.is_empty() && end.is_err(), "{bytes:?} {end:?}");
+        proxy.refuse(false);
+        assert_eq!(heard(&proxy).await.0, b"abcdef");
     }
 
     #[tokio::test]

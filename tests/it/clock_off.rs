@@ -1,4 +1,5 @@
-//! A daemon whose clock is an hour off, by libfaketime: it sends nothing early and takes nobody's lease.
+//! A daemon whose clock is an hour off, by libfaketime: it sends nothing early and takes nobody's lease, also when it had been
+//! declared dead and comes back.
 
 use std::path::PathBuf;
 
@@ -75,6 +76,21 @@ async fn an_hour_off_sends_nothing_early_and_steals_no_lease() {
     );
     assert_eq!(workshop.acknowledged(), 0);
 
+    let buried = "update daemon set epoch = epoch + 1, ended_at = clock_timestamp() where ended_at is null";
+    sqlx::query(buried).execute(&workshop.db.pool).await.unwrap();
+    let back =
+        "select count(*) from daemon where ended_at is null and heartbeat_at > started_at + interval '3 s'";
+    until("both came back as new incarnations", async || {
+        (workshop.count(back).await == 2).then_some(())
+    })
+    .await;
+    assert_eq!(
+        workshop.count("select count(*) from touch").await,
+        0,
+        "coming back from the dead does not put a clock right"
+    );
+    assert_eq!(workshop.acknowledged(), 0);
+
     let right = workshop.run("right", "right@example.com");
     until("the one whose clock is right sends what is due", async || {
         (workshop.acknowledged() == DUE as usize).then_some(())
@@ -93,7 +109,7 @@ async fn an_hour_off_sends_nothing_early_and_steals_no_lease() {
             .all(|record| record.mail_from == "right@example.com")
     );
     let ended = "select count(*) from daemon where ended_at is not null";
-    assert_eq!(workshop.count(ended).await, 0, "nobody was declared dead");
+    assert_eq!(workshop.count(ended).await, 2, "nobody else was declared dead");
     let findings = workshop.judge().await;
     assert!(findings.is_clean(), "{findings:?}");
     for daemon in [ahead, behind, right] {

@@ -17,6 +17,7 @@ mod caps;
 mod chaos;
 mod cli;
 mod clock_off;
+mod connections;
 mod crash;
 mod crossing;
 mod daemons;

@@ -186,6 +186,63 @@ async fn a_new_domain_sends_what_its_day_allows() {
 }
 
 #[tokio::test]
+async fn senders_of_one_new_domain_share_its_day_whoever_carries_and_in_whichever_daemon() {
+    let warm_up = "[senders.pace]\nwarm_up = { starts = \"2027-03-01\", daily = [5, 10] }";
+    let more = format!(
+        "[pace.breaker]\nfailures = 1\nopen_for = \"1h\"\nlongest = \"1h\"\n{}{}{}",
+        sender("mail", &format!("fallback = \"relay\"\n{warm_up}")),
+        sender("other", &format!("{warm_up}\nper_day = 3")),
+        sender("relay", "").replace("relay@example.com", "relay@elsewhere.example"),
+    );
+    let cadences = ["news", "more", "away"].map(one_mail);
+    let town = Town::found(&format!("{OPEN_HOURS}{more}"), &cadences, monday()).await;
+    town.settle(60, 1).await;
+    let mut conn = town.db.pool.acquire().await.unwrap();
+    partition::ensure(&mut conn, monday()).await.unwrap();
+    let part = |from: u8, to: u8| {
+        format!("('x' || right(c.account_id::text, 8))::bit(32)::int between {from} and {to}")
+    };
+    let carriers = Carriers::default();
+    let one = town.daemon(Arc::new(carriers.clone())).await;
+    let two = town.daemon(Arc::new(carriers.clone())).await;
+    let (mut first, mut second) = (Dispatcher::new(one.clone()), Dispatcher::new(two.clone()));
+    let counts = || ["mail", "other", "relay"].map(|name| carriers.count(name));
+
+    // The cap of a sender is its own, the day is the domain's; another domain has nothing to do with it.
+    let by = async |cadence: &str, sender: &str, which: String| {
+        town.queue(cadence, town.now(), &which).await;
+        sqlx::query("update queue set sender = $2 where cadence = $1")
+            .bind(cadence)
+            .bind(sender)
+            .execute(&town.db.pool)
+            .await
+            .unwrap();
+    };
+    by("more", "other", part(1, 10)).await;
+    run_dry(&one, &mut first).await;
+    assert_eq!(counts(), [0, 3, 0]);
+    by("news", "mail", part(11, 30)).await;
+    by("away", "relay", part(31, 40)).await;
+    run_dry(&two, &mut second).await;
+    assert_eq!(counts(), [2, 3, 10]);
+
+    // The next day the one fails, and what another account carries of its domain counts as well: of ten, one is lost with the
+    // failure.
+    carriers.refused.lock().unwrap().push("mail");
+    town.clock.set("2027-03-02T00:00:00Z".parse().unwrap()).unwrap();
+    by("news", "mail", part(41, 41)).await;
+    run_dry(&one, &mut first).await;
+    assert_eq!(counts(), [2, 3, 10]);
+    town.clock.set("2027-03-02T00:59:00Z".parse().unwrap()).unwrap();
+    run_dry(&one, &mut first).await;
+    let [mail, other, relay] = counts();
+    assert_eq!((mail, other + relay), (2, 3 + 10 + 9));
+    assert!((3..=6).contains(&other), "{other}");
+    let used = "select used::bigint from pace_grant where kind = 'from' and key = 'example.com'";
+    assert_eq!(town.count(used).await, 10);
+}
+
+#[tokio::test]
 async fn a_sender_that_fails_is_left_alone_and_another_carries_the_same_bytes() {
     let more = format!(
         "[pace.breaker]\nfailures = 3\nopen_for = \"30s\"\n{}{}",

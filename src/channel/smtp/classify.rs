@@ -50,6 +50,7 @@ fn classified(stage: Stage, reply: &Reply) -> ReplyClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::corpora;
     use ReplyClass::{AddressBad, MailboxFull, Other, PolicyBlocked, RateLimited, Temporary};
     use Stage::{Dot, Mail, Rcpt};
 
@@ -470,26 +471,19 @@ mod tests {
     /// for us must be the same class for them.
     #[test]
     fn real_bounces_of_a_full_mailbox_or_an_unknown_user_are_called_so() {
-        let Some(folder) = std::env::var_os("KITH_CORPORA") else {
-            eprintln!("skipped: KITH_CORPORA is not set");
-            return;
-        };
-        let folder = std::path::Path::new(&folder).join("bounces/sisimai");
-        let Ok(table) = std::fs::read_to_string(folder.join("expected.tsv")) else {
-            eprintln!("skipped: no bounces in {}", folder.display());
+        let Some(table) = corpora::read("bounces/sisimai/expected.tsv") else {
             return;
         };
         let (mut judged, mut right) = (0, 0);
-        for row in table.lines().skip(1) {
-            let cells: Vec<&str> = row.split('\t').collect();
+        for cells in corpora::rows(&table) {
             let (wanted, stage) = match cells[4] {
                 "userunknown" => (AddressBad, Rcpt),
                 "mailboxfull" => (MailboxFull, Rcpt),
                 "blocked" | "policyviolation" | "authfailure" => (PolicyBlocked, Dot),
                 _ => continue,
             };
-            let mail = std::fs::read(folder.join("mail").join(cells[0])).unwrap_or_default();
-            let mail = String::from_utf8_lossy(&mail)
+            let mail = corpora::read(&format!("bounces/sisimai/mail/{}", cells[0]))
+                .unwrap_or_default()
                 .replace("\r\n", "\n")
                 .replace("\n ", " ")
                 .replace("\n\t", " ");

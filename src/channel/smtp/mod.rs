@@ -19,6 +19,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rustls::ClientConfig;
+use tokio::time::timeout;
 
 use super::{BuiltEmail, BuiltMessage, Channel, Crossing, RefusalClass, SendOutcome};
 use crate::domain::gate::Clearance;
@@ -82,8 +83,8 @@ impl SmtpChannel {
     }
 
     /// Opens a connection for `sender` up to the point where it could take mail, and closes it: for a check of the
-    /// configuration. The error is one line for the operator.
-    pub async fn probe(&self, sender: &str) -> Result<(), String> {
+    /// configuration. True when it was encrypted; the error is one line for the operator.
+    pub async fn probe(&self, sender: &str) -> Result<bool, String> {
         let account = self
             .accounts
             .get(sender)
@@ -91,8 +92,9 @@ impl SmtpChannel {
         let connection = open(&account.options, &account.tls)
             .await
             .map_err(|error| error.to_string())?;
+        let secured = connection.secured;
         goodbye(connection).await;
-        Ok(())
+        Ok(secured)
     }
 
     /// Made before the mail takes a connection, which others can use meanwhile.
@@ -150,8 +152,10 @@ impl Account {
     }
 
     async fn send(&self, mail: &BuiltEmail, signature: &str, crossing: &dyn Crossing) -> SendOutcome {
-        let Some(_slot) = self.pool.slot().await else {
-            return deferred("this sender is closed");
+        // Held until the attempt is over.
+        let _slot = match timeout(self.options.deadlines.free, self.pool.slot()).await {
+            Ok(Some(slot)) if !crossing.is_called_off() => slot,
+            _ => return SendOutcome::NotBegun,
         };
         if let Some(connection) = self.pool.take() {
             match self.carry(connection, mail, signature, crossing).await {

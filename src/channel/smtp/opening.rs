@@ -2,8 +2,9 @@
 //!
 //! Nothing that fails here is about a recipient, so it never refuses a message: it defers it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -23,6 +24,8 @@ pub(super) struct Connection {
     pub(super) offers: Offers,
     /// Messages carried so far.
     pub(super) carried: u32,
+    /// It is encrypted.
+    pub(super) secured: bool,
 }
 
 /// The service extensions that matter here (RFC 5321 section 2.2).
@@ -129,7 +132,8 @@ pub(super) async fn open(options: &SmtpOptions, tls: &Arc<ClientConfig>) -> Resu
     let mut wire = Wire::connect(&options.host, options.port, limits.connect)
         .await
         .map_err(at("connect"))?;
-    if options.tls == TlsMode::Implicit {
+    let mut secured = options.tls == TlsMode::Implicit;
+    if secured {
         wire = secure(wire).await?;
     }
     success(
@@ -145,9 +149,11 @@ pub(super) async fn open(options: &SmtpOptions, tls: &Arc<ClientConfig>) -> Resu
                 wire.ask("STARTTLS", limits.hello).await.map_err(at("STARTTLS"))?,
             )?;
             wire = secure(wire).await?;
+            secured = true;
             // What was said in clear text does not count any more (RFC 3207 section 4.2).
             offers = hello(&mut wire, options).await?;
         }
+        TlsMode::Opportunistic => note_clear_text(options),
         _ => {}
     }
     if options.auth.is_some() {
@@ -157,7 +163,22 @@ pub(super) async fn open(options: &SmtpOptions, tls: &Arc<ClientConfig>) -> Resu
         wire,
         offers,
         carried: 0,
+        secured,
     })
+}
+
+/// A server without STARTTLS is told of once by each process, and not with every mail.
+fn note_clear_text(options: &SmtpOptions) {
+    static TOLD: Mutex<BTreeSet<(String, u16)>> = Mutex::new(BTreeSet::new());
+    let server = (options.host.clone(), options.port);
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.insert(server) {
+        tracing::warn!(
+            host = options.host,
+            port = options.port,
+            "the server offers no STARTTLS: mail goes to it in the clear, as tls = \"opportunistic\" allows"
+        );
+    }
 }
 
 /// EHLO, or HELO for a server that does not know EHLO.

@@ -25,6 +25,8 @@ pub enum TlsMode {
 /// How long each stage may take. Defaults follow RFC 5321 section 4.5.3.2 from MAIL on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deadlines {
+    /// Waiting for one of the sender's connections to be free.
+    pub free: Duration,
     /// Name resolution and TCP connect, and the TLS handshake.
     pub connect: Duration,
     /// Greeting, EHLO, STARTTLS and AUTH, each.
@@ -44,6 +46,7 @@ pub struct Deadlines {
 impl Default for Deadlines {
     fn default() -> Self {
         Self {
+            free: Duration::from_secs(30),
             connect: Duration::from_secs(30),
             hello: Duration::from_mins(1),
             envelope: Duration::from_mins(5),

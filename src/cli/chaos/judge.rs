@@ -26,13 +26,18 @@ pub struct Case<'a> {
     pub costs: &'a [Cost],
     /// The opt-outs that were answered.
     pub opt_outs: &'a [OptOut],
+    /// Everybody who opted out, or tried to.
+    pub asked: &'a BTreeSet<String>,
+    /// Why the brake is on, if it is.
+    pub brake: Option<&'a str>,
     /// How many letters there should be.
     pub messages: i64,
     /// Now.
     pub now: DateTime<Utc>,
 }
 
-/// The verdict of a run. All of `lost`, `duplicates`, `unrecorded_unknown`, `sent_after_opt_out` and `cap_broken` must be 0.
+/// The verdict of a run. All of `lost`, `duplicates`, `unrecorded_unknown`, `sent_after_opt_out` and `cap_broken` must be 0, and
+/// the brake off.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// Blows.
@@ -41,7 +46,7 @@ pub struct Verdict {
     pub messages: i64,
     /// Those that the database calls accepted.
     pub accepted: i64,
-    /// Letters that neither ended nor wait, and those called accepted that nobody has.
+    /// Letters that neither ended nor wait, those that were not sent without a reason, and those called accepted that nobody has.
     pub lost: usize,
     /// Letters that somebody has more often than recorded unknowns explain.
     pub duplicates: usize,
@@ -53,6 +58,8 @@ pub struct Verdict {
     pub sent_after_opt_out: usize,
     /// People who have more marketing than the cap allows.
     pub cap_broken: usize,
+    /// The brake came on by itself.
+    pub brake_on: bool,
     /// What everything was drawn from.
     pub seed: u64,
     /// Refused by the mail server, or given up.
@@ -79,14 +86,21 @@ pub struct Verdict {
 impl Verdict {
     /// Whether every promise was kept.
     pub fn is_clean(&self) -> bool {
-        self.lost + self.duplicates + self.unrecorded_unknown + self.sent_after_opt_out + self.cap_broken == 0
+        let broken =
+            self.lost + self.duplicates + self.unrecorded_unknown + self.sent_after_opt_out + self.cap_broken;
+        broken == 0 && !self.brake_on
     }
 }
 
 /// Judges. The second value says what is wrong, one line each.
 pub fn judge(case: &Case<'_>, cycles: usize, seed: u64) -> (Verdict, Vec<String>) {
-    let mut wrong = Vec::new();
+    let mut wrong: Vec<String> = case
+        .brake
+        .map(|why| format!("the brake is on: {why}"))
+        .into_iter()
+        .collect();
     let mut verdict = Verdict {
+        brake_on: case.brake.is_some(),
         cycles,
         seed,
         messages: case.messages,
@@ -112,7 +126,16 @@ fn count_ends(case: &Case<'_>, verdict: &mut Verdict, wrong: &mut Vec<String>) {
         verdict.lost += missing;
         wrong.push(format!("{missing} letters are unknown to the database"));
     }
+    // Who was told for good that there is nobody.
+    let dead: BTreeSet<&str> = case
+        .records
+        .iter()
+        .filter(|record| record.reply.starts_with('5'))
+        .flat_map(|record| record.rcpt.iter().map(String::as_str))
+        .collect();
     for one in case.accounts {
+        let address = one.address.as_str();
+        let has_reason = dead.contains(address) || (one.cadence != OWED && case.asked.contains(address));
         let waits =
             one.queued.as_deref() == Some("waiting") && one.due_at.is_some_and(|at| at > case.now + FAR);
         match (one.touch.as_deref(), one.outcome.as_deref()) {
@@ -120,9 +143,9 @@ fn count_ends(case: &Case<'_>, verdict: &mut Verdict, wrong: &mut Vec<String>) {
             // One more try of an owed one may be forbidden by then; that the first is unknown is still recorded.
             (Some("uncertain" | "skipped" | "cancelled"), Some("uncertain")) => verdict.uncertain += 1,
             (Some("failed"), Some("refused")) => verdict.refused += 1,
-            (Some("skipped" | "cancelled"), None) => verdict.skipped += 1,
+            (Some("skipped" | "cancelled"), None) if has_reason => verdict.skipped += 1,
             // Stopped before it was planned.
-            (None, None) if !one.active => verdict.skipped += 1,
+            (None, None) if !one.active && has_reason => verdict.skipped += 1,
             (Some("queued"), None) if waits => verdict.held += 1,
             (touch, outcome) => {
                 verdict.lost += 1;
@@ -322,6 +345,8 @@ mod tests {
             unknowns: &unknowns.iter().copied().collect(),
             costs: &[],
             opt_outs,
+            asked: &opt_outs.iter().map(|one| one.address.clone()).collect(),
+            brake: None,
             messages: 1,
             now: DateTime::UNIX_EPOCH,
         };
@@ -347,6 +372,52 @@ mod tests {
         );
         let sent = account("chaos-note", "sent", Some("accepted"));
         assert_eq!(verdict(&[], &[sent], &[], &[]).lost, 1);
+    }
+
+    #[test]
+    fn what_was_skipped_has_a_reason_or_is_lost() {
+        let skipped = |cadence| [account(cadence, "skipped", None)];
+        let opt_out = OptOut {
+            address: "ann@example.com".to_owned(),
+            at: DateTime::UNIX_EPOCH,
+            dots: 9,
+            crossed: Vec::new(),
+        };
+        let ends = |cadence, records: &[Record], opt_outs: &[OptOut]| {
+            let told = verdict(records, &skipped(cadence), &[], opt_outs);
+            (told.skipped, told.lost, told.is_clean())
+        };
+        assert_eq!(ends("chaos-note", &[], &[]), (0, 1, false));
+        assert_eq!(
+            ends("chaos-note", &[], std::slice::from_ref(&opt_out)),
+            (1, 0, true)
+        );
+        // What is owed goes on after an opt-out, but not to a dead address.
+        assert_eq!(ends(OWED, &[], &[opt_out]), (0, 1, false));
+        let mut dead = taken(1, true);
+        (dead.stored, dead.reply) = (false, "550 5.1.1 nobody here".to_owned());
+        let mut refused = account("chaos-note", "failed", Some("refused"));
+        refused.message_id = Some(Uuid::from_u128(8));
+        dead.message_id = message_id(Uuid::from_u128(8));
+        let told = verdict(&[dead], &[refused, account(OWED, "skipped", None)], &[], &[]);
+        assert_eq!((told.skipped, told.refused, told.lost), (1, 1, 0));
+    }
+
+    #[test]
+    fn the_brake_breaks_a_promise() {
+        let case = Case {
+            records: &[],
+            accounts: &[],
+            unknowns: &HashMap::new(),
+            costs: &[],
+            opt_outs: &[],
+            asked: &BTreeSet::new(),
+            brake: Some("by itself"),
+            messages: 0,
+            now: DateTime::UNIX_EPOCH,
+        };
+        let (told, wrong) = judge(&case, 0, 0);
+        assert!(told.brake_on && !told.is_clean() && wrong == ["the brake is on: by itself"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod opt_out;
 mod script;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,7 +46,8 @@ const EVERY: i64 = 10;
 It makes a Postgres of its own in a temporary directory (which syncs every commit), a recording mail server behind a proxy
 that breaks links, and real `kith run` processes in live mode that send to nobody but it, all on this machine. Each cycle
 lets some letters become due and, while they go out, kills a daemon or all of them (-9), stops one for less or more than
-its lease, ends Postgres without a farewell, or resets or silences every link; people opt out meanwhile. In the end
+its lease, ends Postgres without a farewell, resets or silences every link, or takes the mail server away; people opt out
+meanwhile. In the end
 everything is put right, the work drains, and the mail server's history is held against the database.
 
 From the seed are drawn: the blows, their order, victims, moments (by the share of letters that were out) and lengths, what
@@ -141,6 +142,8 @@ struct Storm {
     people: i64,
     opting_out: JoinSet<Result<Option<OptOut>>>,
     opted_out: Vec<OptOut>,
+    /// Everybody who began to, answered or not.
+    asked: BTreeSet<String>,
     last: Progress,
 }
 
@@ -183,6 +186,7 @@ impl Storm {
             people: 0,
             opting_out: JoinSet::new(),
             opted_out: Vec::new(),
+            asked: BTreeSet::new(),
             last: Progress::default(),
         })
     }
@@ -246,6 +250,7 @@ impl Storm {
         let share = crate::domain::chance::draw(self.seed, &["opt-out", &cycle, &nth]);
         let n = self.people + 1 + ((share * of as f64) as i64).min(of - 1);
         let address = format!("person{n}@example{}.com", n % 500);
+        self.asked.insert(address.clone());
         let (pool, key, doors) = (self.ground.pool.clone(), self.key.clone(), self.fleet.doors());
         let server = self.server.clone();
         self.opting_out
@@ -275,6 +280,12 @@ impl Storm {
                 self.ground.start_again().await?;
             }
             Blow::Reset => self.proxy.reset_all(),
+            Blow::Server(time) => {
+                self.proxy.refuse(true);
+                self.proxy.reset_all();
+                tokio::time::sleep(time).await;
+                self.proxy.refuse(false);
+            }
             Blow::Silence(time) => {
                 self.proxy.silence(true);
                 tokio::time::sleep(time).await;
@@ -356,17 +367,14 @@ impl Storm {
             accounts: &accounts,
             unknowns: &unknowns,
             opt_outs: &self.opted_out,
+            asked: &self.asked,
+            brake: control
+                .brake
+                .then(|| control.brake_reason.as_deref().unwrap_or_default()),
             messages: self.messages,
             now: Clock::System.now() - TimeDelta::minutes(1),
         };
-        let (verdict, mut wrong) = judge(&case, self.cycles, self.seed);
-        if control.brake {
-            wrong.insert(
-                0,
-                format!("the brake is on: {}", control.brake_reason.unwrap_or_default()),
-            );
-        }
-        Ok((verdict, wrong))
+        Ok(judge(&case, self.cycles, self.seed))
     }
 
     /// What each blow cost, beside what it may have cost.
@@ -400,6 +408,7 @@ fn word(blow: Blow) -> String {
         Blow::Freeze(who, time) => format!("stop daemon {who} for {:.1} s", time.as_secs_f64()),
         Blow::Database(time) => format!("database gone {:.1} s", time.as_secs_f64()),
         Blow::Reset => "links reset".to_owned(),
+        Blow::Server(time) => format!("mail server gone {:.1} s", time.as_secs_f64()),
         Blow::Silence(time) => format!("links silent {:.1} s", time.as_secs_f64()),
     }
 }

@@ -27,6 +27,8 @@ pub enum Blow {
     Reset,
     /// Every link to the mail server is silent for a while and then reset.
     Silence(Duration),
+    /// The mail server is gone for a while: its links are reset, and new ones are.
+    Server(Duration),
 }
 
 /// The kinds of blows.
@@ -44,6 +46,8 @@ pub enum Kind {
     Reset,
     /// Silence every link, then reset it
     Silence,
+    /// Take the mail server away for a while: it refuses every connection
+    Server,
 }
 
 /// A cycle.
@@ -75,6 +79,7 @@ pub fn cycle(seed: u64, number: usize, daemons: usize, kinds: &[Kind]) -> Cycle 
         Kind::Database => Blow::Database(secs("database", 0.0, 2.0)),
         Kind::Reset => Blow::Reset,
         Kind::Silence => Blow::Silence(secs("silence", 0.5, 4.0)),
+        Kind::Server => Blow::Server(secs("server", 0.5, 4.0)),
     };
     Cycle {
         blow,

@@ -75,7 +75,7 @@ pub async fn run(args: DemoArgs, context: &Context) -> Result<ExitCode> {
     } else {
         Some(stay::Doors::open(context).await?)
     };
-    let counts = crate::cli::trace::metrics()?;
+    let counts = crate::cli::trace::metrics(&context.settings)?;
     let stop = CancellationToken::new();
     tokio::spawn(until_signal(stop.clone()));
     let interrupted = "interrupted before the end";

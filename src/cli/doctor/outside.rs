@@ -9,8 +9,8 @@ use hickory_resolver::proto::rr::RData;
 use crate::app::ways;
 use crate::channel::smtp::SmtpChannel;
 use crate::channel::smtp::dkim::DkimKey;
-use crate::config::Settings;
 use crate::config::sender::EmailSender;
+use crate::config::{Settings, Tls};
 use crate::domain::sender_domain::{self, Said};
 use crate::engine::doctor::{Finding, Verdict};
 
@@ -103,7 +103,12 @@ async fn smtp(name: &str, email: &EmailSender, bad: Verdict) -> Finding {
         Err(error) => return Finding::new(area, bad, error.to_string()),
     };
     match tokio::time::timeout(PATIENCE, channel.probe(name)).await {
-        Ok(Ok(())) => Finding::new(
+        Ok(Ok(false)) if email.smtp.tls == Tls::Opportunistic => Finding::new(
+            area,
+            Verdict::Unknown,
+            format!("{server} would take mail, but offers no STARTTLS: it goes there in the clear"),
+        ),
+        Ok(Ok(_)) => Finding::new(
             area,
             Verdict::Fine,
             format!("{server} would take mail ({})", email.smtp.tls.in_words()),

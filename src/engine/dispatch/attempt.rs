@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use super::compose::{self, Letter};
-use super::crosser::Crosser;
+use super::crosser::{Crosser, Ticket};
 use super::ledger::{Ledger, back};
-use crate::channel::{BuiltMessage, RefusalClass, SendOutcome};
+use crate::channel::{BuiltMessage, Crossed, Crossing, RefusalClass, SendOutcome};
 use crate::domain::cadence::Class;
 use crate::domain::gate::{NUMBER, Reason};
 use crate::domain::reply::{ReplyClass, class_of_reason};
@@ -22,11 +24,44 @@ use crate::store::task::NewTask;
 
 /// An attempt that met a passing obstacle of its own comes again after this long; the gate then finds out why and for how long.
 const SOON: TimeDelta = TimeDelta::seconds(30);
-/// One whose grant came to the end of its life comes again sooner.
+/// One whose grant came to the end of its life, or that found no free connection, comes again sooner.
 const LATE: TimeDelta = TimeDelta::seconds(1);
 
+/// What attempts of one dispatcher share.
+#[derive(Clone)]
+pub struct Hands {
+    /// Lets them cross.
+    pub crosser: Crosser,
+    /// Writes down what they came to.
+    pub ledger: Ledger,
+    /// Cancelled when those that have not begun shall not begin any more.
+    pub ending: CancellationToken,
+}
+
+/// What one attempt may ask.
+struct Asked<'a> {
+    ticket: &'a Ticket,
+    pass: Option<&'a Pass>,
+    ending: &'a CancellationToken,
+}
+
+impl Crossing for Asked<'_> {
+    fn cross(&self) -> BoxFuture<'_, Crossed> {
+        self.ticket.cross()
+    }
+
+    fn is_called_off(&self) -> bool {
+        self.ending.is_cancelled() || self.pass.is_some_and(Pass::is_called_off)
+    }
+}
+
 /// Makes one attempt.
-pub async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: Letter, pass: Option<Pass>) {
+pub async fn attempt(deps: Arc<Deps>, hands: Hands, letter: Letter, pass: Option<Pass>) {
+    let Hands {
+        crosser,
+        ledger,
+        ending,
+    } = hands;
     let Letter {
         touch,
         clearance,
@@ -39,7 +74,12 @@ pub async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: 
     let number = charges.iter().find(|charge| charge.kind == NUMBER);
     let number = number.map(|charge| charge.key.clone());
     let ticket = crosser.ticket(&touch, charges, pass.clone());
-    let outcome = channel.send(clearance, &message, &ticket).await;
+    let asked = Asked {
+        ticket: &ticket,
+        pass: pass.as_ref(),
+        ending: &ending,
+    };
+    let outcome = channel.send(clearance, &message, &asked).await;
     let now = deps.clock.now();
     metrics::counter!("kith_attempts_total", "channel" => touch.channel.clone(), "outcome" => word(&outcome))
         .increment(1);
@@ -111,6 +151,7 @@ fn ended(
             Ok(at) => Ended::Again(again(at, Reason::Deferred, true), touch.message_id, body),
             Err(end) => done("refused", format!("given up, {end}: {why}"), None, None),
         },
+        SendOutcome::NotBegun => Ended::Again(again(now + LATE, Reason::Pace, false), touch.message_id, None),
         SendOutcome::NotCrossed if late => {
             Ended::Again(again(now + LATE, Reason::Pace, false), touch.message_id, None)
         }
@@ -157,7 +198,10 @@ impl Trouble {
                 (why, None, class_of_reason(why) == ReplyClass::PolicyBlocked)
             }
             SendOutcome::Uncertain { why } => (why, None, false),
-            SendOutcome::Accepted { .. } | SendOutcome::Withdrawn | SendOutcome::NotCrossed => return None,
+            SendOutcome::Accepted { .. }
+            | SendOutcome::NotBegun
+            | SendOutcome::Withdrawn
+            | SendOutcome::NotCrossed => return None,
         };
         (refused.is_some() || blocked || broken).then(|| Self {
             touch: touch.clone(),
@@ -193,10 +237,11 @@ fn warn_of(done: Result<()>, what: &str) {
 }
 
 /// The words of [`word`].
-pub const WORDS: [&str; 6] = [
+pub const WORDS: [&str; 7] = [
     "accepted",
     "deferred",
     "refused",
+    "not-begun",
     "withdrawn",
     "not-crossed",
     "uncertain",
@@ -207,6 +252,7 @@ fn word(outcome: &SendOutcome) -> &'static str {
         SendOutcome::Accepted { .. } => "accepted",
         SendOutcome::Deferred { .. } => "deferred",
         SendOutcome::Refused { .. } => "refused",
+        SendOutcome::NotBegun => "not-begun",
         SendOutcome::Withdrawn => "withdrawn",
         SendOutcome::NotCrossed => "not-crossed",
         SendOutcome::Uncertain { .. } => "uncertain",

@@ -13,10 +13,11 @@ use std::time::Instant;
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub(super) use self::attempt::WORDS;
-use self::attempt::attempt;
+use self::attempt::{Hands, attempt};
 use self::compose::Letter;
 use self::crosser::Crosser;
 use self::ledger::Ledger;
@@ -36,8 +37,7 @@ const IN_FLIGHT: usize = 600;
 /// Hands touches over. One per daemon; holds the attempts that are under way.
 pub struct Dispatcher {
     deps: Arc<Deps>,
-    crosser: Crosser,
-    ledger: Ledger,
+    hands: Hands,
     pace: Pace,
     low_water: LowWater,
     attempts: JoinSet<Uuid>,
@@ -51,12 +51,15 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// With its two group committers.
     pub fn new(deps: Arc<Deps>) -> Self {
-        let (crosser, ledger) = (Crosser::start(deps.clone()), Ledger::start(deps.clone()));
+        let hands = Hands {
+            crosser: Crosser::start(deps.clone()),
+            ledger: Ledger::start(deps.clone()),
+            ending: CancellationToken::new(),
+        };
         Self {
             pace: Pace::new(deps.clone()),
             deps,
-            crosser,
-            ledger,
+            hands,
             low_water: LowWater::default(),
             attempts: JoinSet::new(),
             under_way: HashSet::new(),
@@ -85,13 +88,7 @@ impl Dispatcher {
         self.astray = false;
         for (letter, pass) in letters {
             let touch = letter.touch.id();
-            let attempt = attempt(
-                self.deps.clone(),
-                self.crosser.clone(),
-                self.ledger.clone(),
-                letter,
-                pass,
-            );
+            let attempt = attempt(self.deps.clone(), self.hands.clone(), letter, pass);
             self.under_way.insert(touch);
             self.attempts.spawn(async move {
                 attempt.await;
@@ -152,6 +149,12 @@ impl Dispatcher {
         while let Some(ended) = self.attempts.join_next().await {
             self.ended(ended);
         }
+    }
+
+    /// The same for the last time: who still waits for a connection goes back to the queue.
+    pub async fn end(&mut self) {
+        self.hands.ending.cancel();
+        self.drain().await;
     }
 
     /// How many attempts are under way.

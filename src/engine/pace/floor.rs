@@ -88,6 +88,11 @@ impl Floor {
         Use::Yes(trial)
     }
 
+    /// Whether nobody but a trial is to begin with a sender now.
+    pub fn leaves_alone(&self, sender: &str) -> bool {
+        self.seats.get(sender).is_some_and(|seat| seat.breaker.is_open())
+    }
+
     /// How many attempts are under way to a provider or domain.
     pub fn to_side(&self, side: &str) -> u32 {
         self.sides.get(side).copied().unwrap_or(0)
@@ -221,7 +226,7 @@ fn sign(outcome: &SendOutcome) -> Sign {
         // A temporary reply is an answer; anything else that put it off came from the way there, or from the login.
         SendOutcome::Deferred { until, why } if until.is_some() || why.starts_with('4') => Sign::Answer,
         SendOutcome::Deferred { .. } => Sign::Failure,
-        SendOutcome::Withdrawn | SendOutcome::NotCrossed => Sign::Nothing,
+        SendOutcome::NotBegun | SendOutcome::Withdrawn | SendOutcome::NotCrossed => Sign::Nothing,
     }
 }
 
@@ -320,12 +325,14 @@ mod tests {
             (refused(RefusalClass::AddressBad), false),
             (SendOutcome::Uncertain { why: String::new() }, true),
             (SendOutcome::NotCrossed, false),
+            (SendOutcome::NotBegun, false),
         ] {
             let (mut floor, now) = (Floor::default(), DateTime::UNIX_EPOCH);
             floor.hears("mail", &outcome, &RULES, now);
             floor.hears("mail", &outcome, &RULES, now);
             let down = matches!(floor.may_use("mail", 8, now), Use::Down(_));
             assert_eq!(down, opens, "{outcome:?}");
+            assert_eq!(floor.leaves_alone("mail"), opens, "{outcome:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
-use chrono::{DateTime, Days, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use metrics::{counter, gauge};
 
 use self::floor::{Floor, Use};
@@ -19,6 +19,7 @@ use super::Deps;
 use super::dispatch::compose::Letter;
 use crate::channel::{BuiltMessage, SendOutcome};
 use crate::config::Settings;
+use crate::config::sender::Sender;
 use crate::domain::cadence::{ChannelKind, Class};
 use crate::domain::chance::draw;
 use crate::domain::gate::Reason;
@@ -71,6 +72,11 @@ impl Pass {
     /// Whether its grant is past its life.
     pub fn is_late(&self, now: DateTime<Utc>) -> bool {
         lock(&self.0.until).is_some_and(|until| now > until)
+    }
+
+    /// Whether the sender has failed too often since this was given. Whoever has to find out whether it works again goes on.
+    pub fn is_called_off(&self) -> bool {
+        !self.0.trial && lock(&self.0.floor).leaves_alone(&self.0.sender)
     }
 
     /// Tells the floor how the attempt ended. Some = that was one failure too many, and the sender is left alone until then.
@@ -227,7 +233,7 @@ impl Pace {
                     floor.begins(&name, side_name.as_deref(), trial, now);
                     let held = Place {
                         floor: self.floor.clone(),
-                        keys: keys_of(settings, kind, &name, &letter.row.address),
+                        keys: keys_of(settings, kind, &name, letter),
                         sender: name,
                         side: side_name,
                         trial,
@@ -346,8 +352,11 @@ async fn take(deps: &Deps, passes: &[(&Pass, bool)], now: DateTime<Utc>) -> Resu
         }
     }
     for ((kind, key), (_, meter)) in &changed {
-        if *kind == "sender" {
-            gauge!("kith_sender_granted_today", "sender" => key.clone()).set(f64::from(meter.used));
+        let used = f64::from(meter.used);
+        match *kind {
+            "sender" => gauge!("kith_sender_granted_today", "sender" => key.clone()).set(used),
+            "from" => gauge!("kith_warm_up_granted_today", "domain" => key.clone()).set(used),
+            _ => {}
         }
     }
     Ok(answers)
@@ -357,6 +366,11 @@ async fn take(deps: &Deps, passes: &[(&Pass, bool)], now: DateTime<Utc>) -> Resu
 fn limits_of(deps: &Deps, keys: &[Key], now: DateTime<Utc>) -> BTreeMap<Key, Limit> {
     let (settings, zone) = (&deps.settings, deps.company_zone());
     let day = local_date(now, zone);
+    let today = |n| Quota {
+        day,
+        ends: day_start(day + Days::new(1), zone),
+        n,
+    };
     let limit = |(kind, key): &Key| match *kind {
         "sender" => settings
             .senders
@@ -364,12 +378,16 @@ fn limits_of(deps: &Deps, keys: &[Key], now: DateTime<Utc>) -> BTreeMap<Key, Lim
             .find(|sender| sender.name == *key)
             .map(|sender| Limit {
                 rate: sender.pace.rate,
-                today: sender.pace.on(day).map(|n| Quota {
-                    day,
-                    ends: day_start(day + Days::new(1), zone),
-                    n,
-                }),
+                today: per_day(sender, day).map(today),
             }),
+        "from" => Some(Limit {
+            rate: None,
+            today: settings
+                .warming_up(key)
+                .filter_map(|it| it.on(day))
+                .min()
+                .map(today),
+        }),
         "provider" => settings.pace.providers.get(key).map(|provider| Limit {
             rate: provider.rate,
             today: None,
@@ -384,14 +402,32 @@ fn limits_of(deps: &Deps, keys: &[Key], now: DateTime<Utc>) -> BTreeMap<Key, Lim
         .collect()
 }
 
+/// How many of a sender on a day. The domain of a mail's From is warmed up, whichever sender carries it; what has no domain
+/// is warmed up by itself.
+fn per_day(sender: &Sender, day: NaiveDate) -> Option<u32> {
+    let warm_up = sender.pace.warm_up.as_ref().filter(|_| sender.email().is_none());
+    let warming = warm_up.and_then(|warm_up| warm_up.on(day));
+    sender.pace.per_day.into_iter().chain(warming).min()
+}
+
 /// The limits that bear on a message: none where nothing is set.
-fn keys_of(settings: &Settings, kind: ChannelKind, sender: &str, address: &str) -> Vec<Key> {
+fn keys_of(settings: &Settings, kind: ChannelKind, sender: &str, letter: &Letter) -> Vec<Key> {
     let mut keys = Vec::new();
-    let pace = settings.sender(kind, Some(sender)).map(|sender| &sender.pace);
-    if pace.is_some_and(|pace| pace.rate.is_some() || pace.per_day.is_some() || pace.warm_up.is_some()) {
+    if let Some(limited) = settings.sender(kind, Some(sender))
+        && (limited.pace.rate.is_some()
+            || limited.pace.per_day.is_some()
+            || (limited.pace.warm_up.is_some() && limited.email().is_none()))
+    {
         keys.push(("sender", sender.to_owned()));
     }
-    let Some(domain) = domain_of(kind, address) else {
+    // A Message-ID is of the domain of From.
+    if let BuiltMessage::Email(mail) = &letter.message
+        && let Some(from) = domain_of(kind, &mail.message_id)
+        && settings.warming_up(&from).next().is_some()
+    {
+        keys.push(("from", from));
+    }
+    let Some(domain) = domain_of(kind, &letter.row.address) else {
         return keys;
     };
     match settings.pace.provider(&domain) {

@@ -205,6 +205,61 @@ fn every_setting_shown_is_one() {
     assert!(shown > 0);
 }
 
+/// The names that stand in `text` right after one of these openings, with which.
+fn metrics_after<'a>(text: &'a str, openings: [&'static str; 3]) -> BTreeSet<(usize, &'a str)> {
+    let mut found = BTreeSet::new();
+    for (kind, opening) in openings.into_iter().enumerate() {
+        for (at, _) in text.match_indices(opening) {
+            // Not the end of a longer word.
+            if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+                continue;
+            }
+            let rest = text[at + opening.len()..].trim_start();
+            if let Some(name) = rest.strip_prefix('"').and_then(|rest| rest.split('"').next()) {
+                found.insert((kind, name));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_metric_is_counted_described_and_listed() {
+    const KINDS: [&str; 3] = ["counter", "gauge", "histogram"];
+    let mut sources = String::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                sources.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let counted = metrics_after(&sources, ["counter!(", "gauge!(", "histogram!("]);
+    let described = metrics_after(
+        &sources,
+        ["describe_counter!(", "describe_gauge!(", "describe_histogram!("],
+    );
+    let operations = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let listed: BTreeSet<(usize, &str)> = operations
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `kith_")?.split(" | ");
+            let name = cells.next()?.strip_suffix('`')?;
+            let kind = cells.next()?;
+            let whole = line.find(name)? - "kith_".len();
+            let kind = KINDS.iter().position(|one| *one == kind)?;
+            Some((kind, &line[whole..whole + "kith_".len() + name.len()]))
+        })
+        .collect();
+    assert!(counted.len() > 20, "{counted:?}");
+    assert_eq!(counted, described, "in the code, and described there");
+    assert_eq!(counted, listed, "in the code, and in docs/operations.md");
+}
+
 #[test]
 fn every_name_in_the_architecture_exists() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();

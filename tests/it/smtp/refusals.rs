@@ -24,7 +24,7 @@ fn kind(outcome: &SendOutcome) -> Kind {
         SendOutcome::Accepted { .. } => Kind::Accepted,
         SendOutcome::Deferred { .. } => Kind::Deferred,
         SendOutcome::Refused { class, .. } => Kind::Refused(*class),
-        SendOutcome::Withdrawn | SendOutcome::NotCrossed => Kind::NotSent,
+        SendOutcome::NotBegun | SendOutcome::Withdrawn | SendOutcome::NotCrossed => Kind::NotSent,
         SendOutcome::Uncertain { .. } => Kind::Uncertain,
     }
 }

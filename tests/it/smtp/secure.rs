@@ -1,5 +1,8 @@
 //! TLS and AUTH.
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
 use kith::channel::SendOutcome;
 use kith::channel::smtp::{SmtpOptions, TlsMode};
 use kith::sandbox::smtp::{Action, Moment, SmtpSandboxOptions, Stage, TlsIdentity};
@@ -129,6 +132,50 @@ async fn opportunistic_tls_takes_what_is_offered() {
     })
     .await;
     assert!(is_accepted(&plain.send("one").await));
+}
+
+#[tokio::test]
+async fn mail_that_goes_in_the_clear_is_told_of_once() {
+    let log = Log::default();
+    let to = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || to.clone()).finish();
+    // This thread only, and the test runs on one.
+    let _listening = tracing::subscriber::set_default(subscriber);
+    let mut plain = Rig::with(SmtpSandboxOptions::default(), |options| {
+        options.tls = TlsMode::Opportunistic;
+    })
+    .await;
+    for id in ["one", "two"] {
+        assert!(is_accepted(&plain.send(id).await));
+        plain.reconnect();
+    }
+    assert_eq!(plain.channel.probe("main").await, Ok(false));
+    let told = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(told.matches("in the clear").count(), 1, "{told}");
+    assert!(
+        told.contains(&plain.options.port.to_string()) && !told.contains("customer"),
+        "{told}"
+    );
+
+    let secured = rig(&identity(false), TlsMode::Opportunistic, false).await;
+    assert_eq!(secured.channel.probe("main").await, Ok(true));
+    let told = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(told.matches("in the clear").count(), 1, "{told}");
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test]

@@ -77,8 +77,8 @@ async fn the_mode_is_that_of_the_daemons_that_run() {
 #[tokio::test]
 async fn figures_are_there_from_the_start_and_follow_the_database() {
     let handle = PrometheusBuilder::new().install_recorder().unwrap();
-    meters::begin();
     let site = Site::open().await;
+    meters::begin(&site.deps().settings);
     let ann = site.somebody("en").await;
     let stop = CancellationToken::new();
     // Each listener reads for itself; one alone shows the same for some seconds.
@@ -98,6 +98,10 @@ async fn figures_are_there_from_the_start_and_follow_the_database() {
         "kith_daemons_alive{mode=\"live\"} 0",
         "kith_brake 0",
         "kith_uncertain_messages 0",
+        "kith_uncertain_total 0",
+        "kith_outcomes_refused_total 0",
+        "kith_sender_pauses_total{sender=\"twilio\"} 0",
+        "kith_sender_breaks_total{sender=\"twilio\"} 0",
         "kith_parked_events 0",
         "kith_database_up 1",
     ] {
