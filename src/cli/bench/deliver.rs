@@ -18,6 +18,7 @@ use super::timings::Timings;
 use super::{old_snapshot, pooled};
 use crate::channel::smtp::dkim::{self, DkimKey, Kind};
 use crate::cli::Context;
+use crate::cli::context::refused;
 use crate::clock::Clock;
 use crate::config::secret::SecretRef;
 use crate::config::sender::Dkim;
@@ -71,6 +72,21 @@ pub struct DeliverArgs {
 }
 
 impl DeliverArgs {
+    /// Everybody is either written to, once, or suppressed.
+    pub(super) fn check(&self) -> Result<()> {
+        let needed = self.warm_up + self.planned() + self.suppressed;
+        if needed > self.contacts {
+            return refused(format!(
+                "warm-up, messages and suppressed addresses need {needed} contacts, and --contacts is {}",
+                self.contacts
+            ));
+        }
+        if self.planned() < self.messages {
+            return refused("--queued counts --messages too");
+        }
+        Ok(())
+    }
+
     /// Mails that are planned, but for the warm-up.
     fn planned(&self) -> i64 {
         self.old_snapshot.map_or(self.messages, |_| self.queued)
@@ -130,11 +146,6 @@ fn signature_us(kind: Kind) -> Result<f64> {
 
 /// Measures.
 pub async fn run(args: DeliverArgs, context: &Context) -> Result<Sheet> {
-    ensure!(
-        args.planned() + args.warm_up + args.suppressed <= args.contacts,
-        "warm-up, messages and suppressed addresses need as many contacts"
-    );
-    ensure!(args.planned() >= args.messages, "--queued counts --messages too");
     let timings = Timings::start().context("this process counts already")?;
     let rules = tempfile::tempdir()?;
     let context = cadences::unpack(context, rules.path())?;

@@ -18,6 +18,7 @@ use super::figures::{Sheet, Target, percentile};
 use super::ground::Ground;
 use super::process::{cpu_s, family_cpu_s, parent_of, peak_of};
 use crate::cli::Context;
+use crate::cli::context::refused;
 use crate::domain::id::IdSource;
 use crate::domain::token::{Purpose, TokenKey};
 use crate::engine::access;
@@ -48,9 +49,18 @@ pub struct IngestArgs {
     connections: u16,
 }
 
+impl IngestArgs {
+    /// Each person has had one mail, and is seen once to open it.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.visits > self.contacts {
+            return refused("each visit is of another person: --visits is --contacts at most");
+        }
+        Ok(())
+    }
+}
+
 /// Measures.
 pub async fn run(args: IngestArgs, context: &Context) -> Result<Sheet> {
-    ensure!(args.visits <= args.contacts, "each visit is of another person");
     let ground = Ground::make(context, "ingest").await?;
     let sheet = measure(&args, context, &ground).await;
     ground.clear().await?;
