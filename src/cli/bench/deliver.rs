@@ -206,6 +206,14 @@ async fn measure(
         Some(_) => offer(&mut dispatcher, &clock, ground, args.messages, apart, timings).await?,
     }
     let took = started.elapsed().as_secs_f64();
+    // They are of the last minute, and what follows takes longer.
+    let [claim, crossing, reply_on, dot_on] = [
+        "kith_claim_seconds",
+        "kith_crossing_seconds",
+        "kith_outcome_seconds",
+        "kith_dot_to_outcome_seconds",
+    ]
+    .map(|name| timings.quantile_ms(name, "0.99"));
 
     let used = [
         cpu_s(std::process::id())?,
@@ -278,22 +286,17 @@ async fn measure(
         "messages/s",
     );
     sheet.note("of it in the same run", rate / pooled, "times");
-    let claim = timings.quantile_ms("kith_claim_seconds", "0.99");
     sheet.hold_to("a claim, 99 %", claim, "ms", Target::Under(50.0));
-    for (what, name, bound) in [
-        ("waiting for the crossing, 99 %", "kith_crossing_seconds", 50.0),
-        (
-            "from the reply to the written outcome, 99 %",
-            "kith_outcome_seconds",
-            150.0,
-        ),
+    for (what, value, bound) in [
+        ("waiting for the crossing, 99 %", crossing, 50.0),
+        ("from the dot to the written outcome, 99 %", dot_on, 150.0),
     ] {
-        let value = timings.quantile_ms(name, "0.99");
         match args.offered {
             Some(_) => sheet.hold_to(what, value, "ms", Target::Under(bound)),
             None => sheet.note(what, value, "ms"),
         }
     }
+    sheet.note("from the reply to the written outcome, 99 %", reply_on, "ms");
     sheet.hold_to(
         "processor of Postgres, a mail",
         postgres / n * 1e6,
@@ -330,6 +333,8 @@ async fn measure(
     }
     sheet.value("rate_per_s", rate);
     sheet.value("claim_p99_ms", claim);
+    sheet.value("crossing_p99_ms", crossing);
+    sheet.value("dot_to_outcome_p99_ms", dot_on);
     sheet.value("peak_rss_mb", peak);
     sheet.value("yardstick_per_s", yardstick);
     sheet.value("lettre_per_s", pooled);

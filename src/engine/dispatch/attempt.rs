@@ -50,9 +50,8 @@ pub async fn attempt(deps: Arc<Deps>, crosser: Crosser, ledger: Ledger, letter: 
         row,
         task,
     };
-    ledger
-        .write(ended(handed, outcome, ticket.crossed_at(), late, now))
-        .await;
+    let ended = ended(handed, outcome, ticket.crossed_at(), late, now);
+    ledger.write(ended, ticket.went_at()).await;
     if let Some(trouble) = trouble {
         Box::pin(trouble.follow(&deps, now)).await;
     }

@@ -59,6 +59,7 @@ impl Crosser {
             owner: touch.owner(),
             pass,
             crossed: OnceLock::new(),
+            went: OnceLock::new(),
             member: Member {
                 touch_id: touch.id(),
                 charges,
@@ -85,12 +86,18 @@ pub struct Ticket {
     mark: Mark,
     pass: Option<Pass>,
     crossed: OnceLock<DateTime<Utc>>,
+    went: OnceLock<Instant>,
 }
 
 impl Ticket {
     /// When the attempt crossed, as the database has it; `None` = it did not, or was not told in time.
     pub fn crossed_at(&self) -> Option<DateTime<Utc>> {
         self.crossed.get().copied()
+    }
+
+    /// When the attempt was let go: its dot follows at once. `None` = it was not.
+    pub fn went_at(&self) -> Option<Instant> {
+        self.went.get().copied()
     }
 }
 
@@ -116,7 +123,10 @@ impl Crossing for Ticket {
             };
             let _ = self.crossed.set(at);
             match self.crosser.deps.journal.going(self.mark.message) {
-                Ok(()) => Crossed::Go,
+                Ok(()) => {
+                    let _ = self.went.set(Instant::now());
+                    Crossed::Go
+                }
                 Err(error) => {
                     tracing::error!(%error, "what cannot be noted in the trail is not sent");
                     Crossed::Stop

@@ -39,14 +39,18 @@ impl Ledger {
         Self { reports }
     }
 
-    /// Writes one outcome; resolves when it is durable, in the database or the journal.
-    pub async fn write(&self, ended: Ended) {
+    /// Writes one outcome; resolves when it is durable, in the database or the journal. `went` is when the attempt was let go,
+    /// if it was: from there to here a death of this process costs an unknown, or a look into the trail.
+    pub async fn write(&self, ended: Ended, went: Option<Instant>) {
         let known = Instant::now();
         let (written, done) = oneshot::channel();
         if self.reports.send(Report { ended, written }).await.is_ok() {
             let _ = done.await;
         }
         metrics::histogram!("kith_outcome_seconds").record(known.elapsed());
+        if let Some(went) = went {
+            metrics::histogram!("kith_dot_to_outcome_seconds").record(went.elapsed());
+        }
     }
 }
 
