@@ -63,14 +63,14 @@ async fn measure(args: &AudienceArgs, context: &Context, ground: &Ground) -> Res
     let spoken_at = day(2) - TimeDelta::hours(1);
     let changed = bench::speak(&mut conn, args.contacts, args.changed, spoken_at).await?;
     drop(conn);
-    ground.hush().await?;
+    ground.tell().await?;
     let mut conn = ground.pool.acquire().await?;
     let before = bench::rows_scanned(&mut conn).await?;
     drop(conn);
     let started = Instant::now();
     let entered = enroll::by_schedule(&deps, day(2)).await?;
     let took = started.elapsed().as_secs_f64();
-    ground.hush().await?;
+    ground.tell().await?;
     let mut conn = ground.pool.acquire().await?;
     let scanned = bench::rows_scanned(&mut conn).await? - before;
     drop(conn);

@@ -14,6 +14,8 @@ mod pooled;
 mod postbox;
 mod postfix;
 mod process;
+mod queue_size;
+mod server_work;
 mod statements;
 mod tick;
 mod timings;
