@@ -272,6 +272,22 @@ pub async fn suppress(
     Ok(())
 }
 
+/// Charges the caps of the people 1..=n for a message at an instant.
+pub async fn charge(conn: &mut PgConnection, n: i64, at: DateTime<Utc>) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"
+        insert into pace (kind, key, ring)
+        select 'contact', '01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'), array[$2::timestamptz]
+        from generate_series(1, $1::bigint) as n
+        "#,
+        n,
+        at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// What the server has done so far.
 #[derive(Debug, Clone)]
 pub struct Work {

@@ -36,6 +36,8 @@ const YARDSTICK: u32 = 20_000;
 const SIGNATURES: u32 = 500;
 /// Who is put off for no more than this still belongs to the run.
 const MOMENT: TimeDelta = TimeDelta::seconds(20);
+/// No cap reaches back so far.
+const LONG_AGO: TimeDelta = TimeDelta::days(60);
 /// How often the clock of an offered load moves on.
 const BEAT: Duration = Duration::from_millis(5);
 
@@ -54,6 +56,9 @@ pub struct DeliverArgs {
     /// Addresses that are suppressed
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(i64).range(0..=1_000_000))]
     suppressed: i64,
+    /// Everybody had a message long ago: the row of a cap is changed, where else it is made
+    #[arg(long)]
+    charged: bool,
     /// SMTP connections at once
     #[arg(long, value_name = "C", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=512))]
     connections: u16,
@@ -400,6 +405,9 @@ async fn enroll(args: &DeliverArgs, ground: &Ground, deps: &Deps) -> Result<()> 
         apart(args),
     )
     .await?;
+    if args.charged {
+        bench::charge(&mut conn, last, begin - LONG_AGO).await?;
+    }
     bench::suppress(
         &mut conn,
         args.contacts - args.suppressed + 1,

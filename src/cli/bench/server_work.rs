@@ -27,8 +27,11 @@ pub fn note(sheet: &mut Sheet, before: &Work, after: &Work, mails: f64) {
         let all = is.all - was.all;
         let share = (all > 0).then(|| 100.0 * (is.hot - was.hot) as f64 / all as f64);
         if let Some(share) = share {
-            sheet.note(format!("updates of {} that wrote no index", is.table), share, "%");
+            let name = format!("updates of {} that wrote no index", is.table);
+            sheet.note(name, share, "%");
             least = least.min(share);
+        } else {
+            sheet.note(format!("updates of {}", is.table), 0.0, "rows");
         }
         shares.insert(is.table.clone(), json!({ "updates": all, "hot_percent": share }));
     }
