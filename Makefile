@@ -33,10 +33,10 @@ lint: toolchain ## formatting and lints
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 
-bench: toolchain ## the benchmarks (ARGS="tick --contacts 100000" for one)
+bench: toolchain ## the benchmarks that docs/benchmarks.md lists (ARGS="tick --contacts 100000" for one)
 	scripts/install postgres
 	cargo build --release
-	$(if $(ARGS),$(TARGET)/release/kith bench $(ARGS),for what in tick enroll audience import ingest forecast deliver 'deliver --contacts 2700000 --queued 2600000 --suppressed 10000 --old-snapshot 10m'; do $(TARGET)/release/kith bench $$what || exit; done)
+	$(if $(ARGS),$(TARGET)/release/kith bench $(ARGS),sed -n 's/^kith bench \([^#]*\).*/\1/p' docs/benchmarks.md | while read -r what; do echo "kith bench $$what" >&2; $(TARGET)/release/kith bench $$what </dev/null || exit; done)
 
 chaos: toolchain ## kith broken on purpose 200 times over 50,000 messages (ARGS="--cycles 20" for less); about an hour
 	scripts/install postgres

@@ -121,6 +121,16 @@ enum Command {
     Version(version::VersionArgs),
 }
 
+impl Cli {
+    /// Refuses what the parser cannot: options of which each is right, and that do not go together.
+    pub fn check(&self) -> Result<()> {
+        match &self.command {
+            Command::Bench(bench) => bench.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Parses the arguments of the process and does what they say.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -146,6 +156,7 @@ pub fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> Result<ExitCode> {
+    cli.check()?;
     let context = Context::load(&cli.files)?;
     trace::start(&context.settings.log, matches!(cli.command, Command::Run(_)))?;
     tokio::runtime::Builder::new_multi_thread()

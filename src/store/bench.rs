@@ -272,31 +272,81 @@ pub async fn suppress(
     Ok(())
 }
 
+/// Charges the caps of the people 1..=n for a message at an instant.
+pub async fn charge(conn: &mut PgConnection, n: i64, at: DateTime<Utc>) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"
+        insert into pace (kind, key, ring)
+        select 'contact', '01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'), array[$2::timestamptz]
+        from generate_series(1, $1::bigint) as n
+        "#,
+        n,
+        at,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// What the server has done so far.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Work {
-    /// Bytes of WAL since the beginning of time.
+    /// Bytes of WAL since the beginning of time, as its end has moved: all that the disk gets.
     pub wal: i64,
-    /// Updates of `queue`, `pace`, `touch` and `enrollment`.
-    pub updates: i64,
+    /// Bytes of WAL as `pg_stat_wal` counts them: without the headers and the empty ends of its pages and files.
+    pub wal_counted: i64,
+    /// Whole pages in it, as they are written when they change for the first time after a checkpoint.
+    pub wal_pages: i64,
+    /// Updates of `enrollment`, `pace`, `queue` and `touch`, in this order.
+    pub updates: Vec<Updates>,
+}
+
+/// Updates of one table.
+#[derive(Debug, Clone)]
+pub struct Updates {
+    /// The table.
+    pub table: String,
+    /// All of them.
+    pub all: i64,
     /// Those of them that wrote no index.
     pub hot: i64,
 }
 
-/// Looks at what the server counts. Sessions tell of their rows only when they are idle for a moment, so look after a rest.
+/// Lets a session tell the server at once of the rows that it has written; by itself it waits a second or ten.
+pub async fn tell(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query("select pg_stat_force_next_flush()")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Looks at what the server counts, as far as it has been told: see [`tell`].
 pub async fn work(conn: &mut PgConnection) -> Result<Work, StoreError> {
-    let row = sqlx::query_as!(
-        Work,
+    let wal = sqlx::query!(
         r#"
-        select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint as "wal!",
-               coalesce(sum(n_tup_upd), 0)::bigint as "updates!", coalesce(sum(n_tup_hot_upd), 0)::bigint as "hot!"
-        from pg_stat_user_tables
-        where schemaname = 'kith' and relname in ('queue', 'pace', 'touch', 'enrollment')
+        select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint as "moved!", wal_bytes::bigint as "counted!", wal_fpi as "pages!"
+        from pg_stat_wal
         "#
     )
-    .fetch_one(conn)
+    .fetch_one(&mut *conn)
     .await?;
-    Ok(row)
+    let updates = sqlx::query_as!(
+        Updates,
+        r#"
+        select relname::text as "table!", n_tup_upd as "all!", n_tup_hot_upd as "hot!"
+        from pg_stat_user_tables
+        where schemaname = 'kith' and relname in ('enrollment', 'pace', 'queue', 'touch')
+        order by relname
+        "#
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(Work {
+        wal: wal.moved,
+        wal_counted: wal.counted,
+        wal_pages: wal.pages,
+        updates,
+    })
 }
 
 /// The process that this session's server process works in.
@@ -306,13 +356,32 @@ pub async fn server_process(conn: &mut PgConnection) -> Result<i32, StoreError> 
         .await?)
 }
 
-/// Bytes of the live queue with its indexes.
-pub async fn queue_bytes(conn: &mut PgConnection) -> Result<i64, StoreError> {
-    Ok(
-        sqlx::query_scalar!(r#"select pg_total_relation_size('queue') as "bytes!""#)
-            .fetch_one(conn)
-            .await?,
+/// What the live queue takes on the disk, and whether that is to change.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueSize {
+    /// Bytes of the table.
+    pub table: i64,
+    /// Bytes of its indexes.
+    pub indexes: i64,
+    /// So many rows of it are dead that autovacuum comes by itself.
+    pub owed: bool,
+}
+
+/// Looks at the size of the live queue.
+pub async fn queue_size(conn: &mut PgConnection) -> Result<QueueSize, StoreError> {
+    let row = sqlx::query_as!(
+        QueueSize,
+        r#"
+        select pg_table_size(c.oid) as "table!", pg_indexes_size(c.oid) as "indexes!",
+               current_setting('autovacuum')::boolean
+                 and pg_stat_get_dead_tuples(c.oid) > current_setting('autovacuum_vacuum_threshold')::float8
+                   + current_setting('autovacuum_vacuum_scale_factor')::float8 * greatest(c.reltuples, 0) as "owed!"
+        from pg_class c where c.oid = 'queue'::regclass
+        "#
     )
+    .fetch_one(conn)
+    .await?;
+    Ok(row)
 }
 
 /// Lets rows of the queue become due when they were due at first, and vacuums what that leaves.
@@ -323,7 +392,7 @@ pub async fn due_as_first(conn: &mut PgConnection) -> Result<(), StoreError> {
     vacuum_queue(conn).await
 }
 
-/// Vacuums the queue, as it would be by itself within a minute.
+/// Vacuums the queue by hand, without waiting for autovacuum.
 pub async fn vacuum_queue(conn: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query!("vacuum queue").execute(conn).await?;
     Ok(())
@@ -343,15 +412,6 @@ pub async fn hold_snapshot(conn: &mut PgConnection) -> Result<(), StoreError> {
 pub async fn let_go(conn: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query("rollback").execute(conn).await?;
     Ok(())
-}
-
-/// Bytes of the live queue without its indexes.
-pub async fn queue_table_bytes(conn: &mut PgConnection) -> Result<i64, StoreError> {
-    Ok(
-        sqlx::query_scalar!(r#"select pg_table_size('queue') as "bytes!""#)
-            .fetch_one(conn)
-            .await?,
-    )
 }
 
 /// Makes a mail that was accepted at an instant for each of the people 1..=n, and one link that all of them bear.

@@ -51,6 +51,7 @@ mod smtp;
 mod standby;
 mod store;
 mod templates;
+mod timings;
 mod trail;
 mod two_daemons;
 mod uncertain;

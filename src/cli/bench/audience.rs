@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use chrono::TimeDelta;
 use clap::Args;
 
@@ -10,6 +10,7 @@ use super::cadences::{self, AUDIENCES};
 use super::figures::{Sheet, Target};
 use super::ground::Ground;
 use crate::cli::Context;
+use crate::cli::context::refused;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::engine::enroll;
@@ -26,12 +27,18 @@ pub struct AudienceArgs {
     changed: i64,
 }
 
+impl AudienceArgs {
+    /// The changed are dealt out over all the people, more than ten apart.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.changed * 11 > self.contacts {
+            return refused("--changed is less than a tenth of the people");
+        }
+        Ok(())
+    }
+}
+
 /// Measures.
 pub async fn run(args: AudienceArgs, context: &Context) -> Result<Sheet> {
-    ensure!(
-        args.changed * 11 <= args.contacts,
-        "--changed is a tenth of the people at most"
-    );
     let rules = tempfile::tempdir()?;
     let context = cadences::unpack_audiences(context, rules.path())?;
     let ground = Ground::make(&context, "audience").await?;
@@ -56,14 +63,14 @@ async fn measure(args: &AudienceArgs, context: &Context, ground: &Ground) -> Res
     let spoken_at = day(2) - TimeDelta::hours(1);
     let changed = bench::speak(&mut conn, args.contacts, args.changed, spoken_at).await?;
     drop(conn);
-    ground.hush().await?;
+    ground.tell().await?;
     let mut conn = ground.pool.acquire().await?;
     let before = bench::rows_scanned(&mut conn).await?;
     drop(conn);
     let started = Instant::now();
     let entered = enroll::by_schedule(&deps, day(2)).await?;
     let took = started.elapsed().as_secs_f64();
-    ground.hush().await?;
+    ground.tell().await?;
     let mut conn = ground.pool.acquire().await?;
     let scanned = bench::rows_scanned(&mut conn).await? - before;
     drop(conn);

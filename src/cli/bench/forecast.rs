@@ -14,6 +14,7 @@ use super::figures::{Sheet, Target, median};
 use super::ground::{Ground, OURS};
 use super::postbox::Postbox;
 use crate::cli::Context;
+use crate::cli::context::refused;
 use crate::clock::Clock;
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::{Deps, plan};
@@ -48,6 +49,20 @@ pub struct ForecastArgs {
 }
 
 impl ForecastArgs {
+    /// Each run writes to other people.
+    pub(super) fn check(&self) -> Result<()> {
+        let needed = self.messages * self.runs();
+        if needed > self.contacts {
+            return refused(format!(
+                "{} runs of {} mails need {needed} contacts, and --contacts is {}",
+                self.runs(),
+                self.messages,
+                self.contacts
+            ));
+        }
+        Ok(())
+    }
+
     fn runs(&self) -> i64 {
         i64::from(self.pairs) * 2 + 1
     }
@@ -55,12 +70,6 @@ impl ForecastArgs {
 
 /// Measures.
 pub async fn run(args: ForecastArgs, context: &Context) -> Result<Sheet> {
-    ensure!(
-        args.messages * args.runs() <= args.contacts,
-        "{} runs of {} mails need as many contacts",
-        args.runs(),
-        args.messages
-    );
     let ground = Ground::make(context, "forecast").await?;
     let sheet = measure(&args, context, &ground).await;
     ground.clear().await?;

@@ -1,6 +1,6 @@
 //! The ground of a benchmark: a database of its own, people in it, the rules in force.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Days, TimeDelta, Utc};
@@ -24,6 +24,9 @@ use crate::store::{self, bench, control};
 const LOADED: [&str; 5] = ["account", "contact", "contact_ref", "lead", "lead_contact"];
 /// From so many enrollments on their indexes are made afterwards.
 const MANY: i64 = 500_000;
+
+/// How long a session may take to come back that somebody has just used.
+const BACK: Duration = Duration::from_secs(1);
 
 /// The application name of this process's sessions, to tell them from others'.
 pub const OURS: &str = "kith-bench";
@@ -63,22 +66,35 @@ impl Ground {
         let mut conn = pool.acquire().await?;
         control::simulated(&mut conn, Some(begin)).await?;
         drop(conn);
-        let ground = Self {
+        Ok(Self {
             pool,
             begin,
             journal,
             database,
-        };
-        ground.hush().await?;
-        Ok(ground)
+        })
     }
 
-    /// Ends the sessions that are idle: a session tells of the rows it has written when it ends, or much later.
-    pub async fn hush(&self) -> Result<()> {
-        while let Some(idle) = self.pool.try_acquire() {
-            idle.close().await?;
+    /// Lets this process's sessions tell of what they have done; by themselves they do so only now and then. They live on with
+    /// all that they have prepared.
+    pub async fn tell(&self) -> Result<()> {
+        let started = Instant::now();
+        // One that was let go a moment ago is on its way.
+        while self.pool.num_idle() < self.pool.size() as usize && started.elapsed() < BACK {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let mut idle = Vec::new();
+        while let Some(mut session) = self.pool.try_acquire() {
+            bench::tell(&mut session).await?;
+            idle.push(session);
         }
         Ok(())
+    }
+
+    /// Rows written so far, once this process's sessions have told of theirs.
+    pub async fn rows_written(&self) -> Result<i64> {
+        self.tell().await?;
+        let mut conn = self.pool.acquire().await?;
+        Ok(bench::rows_written(&mut conn).await?)
     }
 
     /// The engine over it, on a clock that stands still.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -14,10 +14,7 @@ use crate::cli::Context;
 use crate::domain::address_hash::AddressKey;
 use crate::domain::birthday::BirthdayRules;
 use crate::engine::import::{self, ImportDeps, ImportOrder, ImportReport, Imported, Kind};
-use crate::store::{bench, control};
-
-/// Counts of the database come late by up to this.
-const COUNTS_LATE: Duration = Duration::from_secs(2);
+use crate::store::control;
 
 /// Measure the import of contacts: time, memory, and what the same file writes again
 #[derive(Debug, Args)]
@@ -59,9 +56,9 @@ async fn measure(args: &ImportArgs, context: &Context, ground: &Ground) -> Resul
     };
     let (first, took) = pass(&deps, &order, ground).await?;
     let peak = peak_memory();
-    let before = written(ground).await?;
+    let before = ground.rows_written().await?;
     let (again, took_again) = pass(&deps, &order, ground).await?;
-    let after = written(ground).await?;
+    let after = ground.rows_written().await?;
 
     let mut sheet = Sheet::new("import", args.contacts);
     let rows = args.contacts as f64;
@@ -100,13 +97,6 @@ async fn pass(deps: &ImportDeps, order: &ImportOrder, ground: &Ground) -> Result
         Imported::FileRefused(refusal) => bail!("the file was refused: {}", refusal.reason),
         Imported::Busy => bail!("another import is running"),
     }
-}
-
-/// What the database has written so far, once its counts have come in.
-async fn written(ground: &Ground) -> Result<i64> {
-    tokio::time::sleep(COUNTS_LATE).await;
-    let mut conn = ground.pool.acquire().await?;
-    Ok(bench::rows_written(&mut conn).await?)
 }
 
 fn write_contacts(path: &Path, rows: i64) -> Result<()> {

@@ -18,6 +18,7 @@ use super::figures::{Sheet, Target, percentile};
 use super::ground::Ground;
 use super::process::{cpu_s, family_cpu_s, parent_of, peak_of};
 use crate::cli::Context;
+use crate::cli::context::refused;
 use crate::domain::id::IdSource;
 use crate::domain::token::{Purpose, TokenKey};
 use crate::engine::access;
@@ -48,9 +49,18 @@ pub struct IngestArgs {
     connections: u16,
 }
 
+impl IngestArgs {
+    /// Each person has had one mail, and is seen once to open it.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.visits > self.contacts {
+            return refused("each visit is of another person: --visits is --contacts at most");
+        }
+        Ok(())
+    }
+}
+
 /// Measures.
 pub async fn run(args: IngestArgs, context: &Context) -> Result<Sheet> {
-    ensure!(args.visits <= args.contacts, "each visit is of another person");
     let ground = Ground::make(context, "ingest").await?;
     let sheet = measure(&args, context, &ground).await;
     ground.clear().await?;
@@ -73,7 +83,6 @@ async fn measure(args: &IngestArgs, context: &Context, ground: &Ground) -> Resul
     let postmaster = parent_of(u32::try_from(bench::server_process(&mut conn).await?)?)?;
     drop(conn);
     ground.settle().await?;
-    ground.hush().await?;
     let daemon = Daemon::start(context, ground).await?;
     let client = Client::builder()
         .user_agent(READER)
@@ -81,7 +90,11 @@ async fn measure(args: &IngestArgs, context: &Context, ground: &Ground) -> Resul
         .pool_max_idle_per_host(args.connections.into())
         .build()?;
     let pid = daemon.child.id().context("the daemon has ended")?;
-    let (before, cpu, server) = (rows(ground).await?, cpu_s(pid)?, family_cpu_s(postmaster)?);
+    let (before, cpu, server) = (
+        ground.rows_written().await?,
+        cpu_s(pid)?,
+        family_cpu_s(postmaster)?,
+    );
 
     let url = format!("http://{}/v1/events", daemon.admin);
     let (contacts, batch, events) = (args.contacts, args.batch, args.events);
@@ -110,7 +123,7 @@ async fn measure(args: &IngestArgs, context: &Context, ground: &Ground) -> Resul
     let (cpu, server) = (cpu_s(pid)? - cpu, family_cpu_s(postmaster)? - server);
     let peak = peak_of(pid)?;
     daemon.stop().await?;
-    let written = rows(ground).await? - before;
+    let written = ground.rows_written().await? - before;
     let all = events + 2 * args.visits;
     ensure!(
         taken(ground).await? == all,
@@ -122,11 +135,23 @@ async fn measure(args: &IngestArgs, context: &Context, ground: &Ground) -> Resul
     sheet.note("requests at once", args.connections.into(), "requests");
     sheet.note("events of a request", batch as f64, "events");
     sheet.note("events told", events as f64 / told.secs, "events/s");
-    told.note(&mut sheet, "a request of them");
+    told.note(
+        &mut sheet,
+        "a request of them",
+        ["request_p50_ms", "request_p95_ms", "request_p99_ms"],
+    );
     sheet.note("opens", opened.rate(), "opens/s");
-    opened.note(&mut sheet, "an open");
+    opened.note(
+        &mut sheet,
+        "an open",
+        ["open_p50_ms", "open_p95_ms", "open_p99_ms"],
+    );
     sheet.note("clicks", clicked.rate(), "clicks/s");
-    clicked.note(&mut sheet, "a click");
+    clicked.note(
+        &mut sheet,
+        "a click",
+        ["click_p50_ms", "click_p95_ms", "click_p99_ms"],
+    );
     sheet.note("rows written, an event", written as f64 / all as f64, "rows");
     sheet.note("processor of the daemon, an event", cpu / all as f64 * 1e6, "us");
     sheet.note("processor of Postgres, an event", server / all as f64 * 1e6, "us");
@@ -155,13 +180,6 @@ fn event_of(n: i64, contacts: i64) -> Value {
 /// The mail of a person, counted from 0, as [`bench::mails`] numbers them.
 fn mail(n: i64) -> Uuid {
     Uuid::from_u128(0x0190_0000_0000_7003_8000_0000_0000_0000 | u128::from((n + 1).unsigned_abs()))
-}
-
-/// Rows written so far, once this process's sessions have told of theirs.
-async fn rows(ground: &Ground) -> Result<i64> {
-    ground.hush().await?;
-    let mut conn = ground.pool.acquire().await?;
-    Ok(bench::rows_written(&mut conn).await?)
 }
 
 async fn taken(ground: &Ground) -> Result<i64> {
@@ -214,9 +232,13 @@ impl Course {
         self.times.len() as f64 / self.secs
     }
 
-    fn note(&self, sheet: &mut Sheet, what: &str) {
-        for (name, share) in [("median", 0.5), ("95 %", 0.95), ("99 %", 0.99)] {
-            sheet.note(format!("{what}, {name}"), percentile(&self.times, share), "ms");
+    /// Notes the times, for programs under names of their own.
+    fn note(&self, sheet: &mut Sheet, what: &str, names: [&'static str; 3]) {
+        let shares = [("median", 0.5), ("95 %", 0.95), ("99 %", 0.99)];
+        for ((words, share), name) in shares.into_iter().zip(names) {
+            let time = percentile(&self.times, share);
+            sheet.note(format!("{what}, {words}"), time, "ms");
+            sheet.value(name, time);
         }
     }
 }

@@ -14,6 +14,8 @@ mod pooled;
 mod postbox;
 mod postfix;
 mod process;
+mod queue_size;
+mod server_work;
 mod statements;
 mod tick;
 mod timings;
@@ -58,6 +60,19 @@ enum What {
     Ingest(ingest::IngestArgs),
     Deliver(deliver::DeliverArgs),
     Forecast(forecast::ForecastArgs),
+}
+
+impl BenchArgs {
+    /// Refuses sizes that do not fit together; each of them may be right by itself.
+    pub fn check(&self) -> Result<()> {
+        match &self.what {
+            What::Audience(audience) => audience.check(),
+            What::Ingest(ingest) => ingest.check(),
+            What::Deliver(deliver) => deliver.check(),
+            What::Forecast(forecast) => forecast.check(),
+            What::Tick(_) | What::Enroll(_) | What::Import(_) => Ok(()),
+        }
+    }
 }
 
 /// Measures, and prints the figures.

@@ -45,16 +45,15 @@ pub async fn measure(
     let messages = args.messages.unsigned_abs();
     let plain = stretch(dispatcher, deps, timings, |sent, _| sent >= messages).await?;
     let mut conn = ground.pool.acquire().await?;
-    let before_mb = bench::queue_bytes(&mut conn).await? as f64 / MB;
+    let before = bench::queue_size(&mut conn).await?;
     bench::hold_snapshot(&mut conn).await?;
     let beside = stretch(dispatcher, deps, timings, |_, went_on| went_on >= open).await?;
     let peak = peak_rss_mb()?;
     ensure!(plain.sent > 0 && beside.sent > 0, "too few mails were queued");
-    let beside_mb = bench::queue_bytes(&mut conn).await? as f64 / MB;
+    let ended = bench::queue_size(&mut conn).await?;
     bench::let_go(&mut conn).await?;
     bench::vacuum_queue(&mut conn).await?;
-    let table_mb = bench::queue_table_bytes(&mut conn).await? as f64 / MB;
-    let after_mb = bench::queue_bytes(&mut conn).await? as f64 / MB;
+    let after = bench::queue_size(&mut conn).await?;
     drop(conn);
 
     let mut sheet = Sheet::new("deliver", args.contacts);
@@ -78,10 +77,14 @@ pub async fn measure(
         Target::Under(50.0),
     );
     sheet.hold_to("peak memory of the daemon", peak, "MB", Target::Under(64.0));
-    sheet.note("the queue and its indexes when it was opened", before_mb, "MB");
-    sheet.note("when it was ended", beside_mb, "MB");
-    sheet.note("after a vacuum", after_mb, "MB");
-    sheet.note("of it the table itself", table_mb, "MB");
+    for (when, size) in [
+        ("when it was opened", before),
+        ("when it was ended", ended),
+        ("after a vacuum by hand", after),
+    ] {
+        sheet.note(format!("the queue's table {when}"), size.table as f64 / MB, "MB");
+        sheet.note("its indexes then", size.indexes as f64 / MB, "MB");
+    }
     sheet.value("rate_per_s", plain.rate());
     sheet.value("beside_per_s", beside.rate());
     sheet.value("claim_p99_ms", plain.claim_ms);

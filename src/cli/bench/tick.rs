@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::figures::{Sheet, Target, percentile};
 use super::ground::Ground;
 use super::postbox::Postbox;
+use super::process::{forget_peak, peak_rss_mb};
 use super::statements;
 use crate::cli::Context;
 use crate::clock::Clock;
@@ -56,13 +57,16 @@ async fn measure(args: &TickArgs, context: &Context, ground: &Ground) -> Result<
     let deps = app.deps;
     let mut dispatcher = Dispatcher::new(deps.clone());
     tick(&deps, &mut dispatcher).await?;
-    let (_, of_nobody) = statements::count(tick(&deps, &mut dispatcher)).await;
+    let (done, of_nobody) = statements::times(tick(&deps, &mut dispatcher)).await;
+    done?;
 
     ground.load(args.contacts, true).await?;
     let later = ground.begin + TimeDelta::days(1);
     ground.enroll(&deps, 1..=args.contacts, later, 60).await?;
     ground.settle().await?;
 
+    let written = ground.rows_written().await?;
+    forget_peak()?;
     let (mut flow, mut whole) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {
         let started = Instant::now();
@@ -72,14 +76,17 @@ async fn measure(args: &TickArgs, context: &Context, ground: &Ground) -> Result<
         daemon::round(&deps).await?;
         whole.push(started.elapsed());
     }
-    let (mut least, mut most) = (u64::MAX, 0);
+    let written = (ground.rows_written().await? - written) as f64 / f64::from(args.rounds);
+    let (mut least, mut most) = (usize::MAX, 0);
     for _ in 0..20 {
-        let (done, n) = statements::count(tick(&deps, &mut dispatcher)).await;
+        let (done, times) = statements::times(tick(&deps, &mut dispatcher)).await;
         done?;
-        (least, most) = (least.min(n), most.max(n));
+        (least, most) = (least.min(times.len()), most.max(times.len()));
     }
     drop(dispatcher);
     let handed_over = hand_over(args, ground, &deps, &postbox).await?;
+    let peak = peak_rss_mb()?;
+    let rate = whole.len() as f64 / whole.iter().sum::<Duration>().as_secs_f64();
 
     let mut sheet = Sheet::new("tick", args.contacts);
     sheet.hold_to(
@@ -104,13 +111,15 @@ async fn measure(args: &TickArgs, context: &Context, ground: &Ground) -> Result<
         "statements of a tick, most",
         most as f64,
         "statements",
-        Target::Exactly(of_nobody as f64),
+        Target::Exactly(of_nobody.len() as f64),
     );
     sheet.note(
         "statements of a tick with nobody enrolled",
-        of_nobody as f64,
+        of_nobody.len() as f64,
         "statements",
     );
+    sheet.note("ticks, one after the other", rate, "ticks/s");
+    sheet.note("rows written by a tick with nothing due", written, "rows");
     sheet.note(
         "from due to handed over, median",
         percentile(&handed_over, 0.5),
@@ -122,6 +131,15 @@ async fn measure(args: &TickArgs, context: &Context, ground: &Ground) -> Result<
         "ms",
         Target::Under(1000.0),
     );
+    sheet.note("peak memory of this process, which is the daemon", peak, "MB");
+    sheet.value("ticks_per_s", rate);
+    sheet.value("tick_p50_ms", percentile(&whole, 0.5));
+    sheet.value("tick_p99_ms", percentile(&whole, 0.99));
+    sheet.value("statements", most);
+    sheet.value("rows_written_per_tick", written);
+    sheet.value("handed_over_p50_ms", percentile(&handed_over, 0.5));
+    sheet.value("handed_over_max_ms", percentile(&handed_over, 1.0));
+    sheet.value("peak_rss_mb", peak);
     Ok(sheet)
 }
 

@@ -93,9 +93,8 @@ pub async fn attempt(deps: Arc<Deps>, hands: Hands, letter: Letter, pass: Option
         task,
         number,
     };
-    ledger
-        .write(ended(handed, outcome, ticket.asked_at(), late, now))
-        .await;
+    let ended = ended(handed, outcome, ticket.asked_at(), late, now);
+    ledger.write(ended, ticket.went_at()).await;
     if let Some(trouble) = trouble {
         Box::pin(trouble.follow(&deps, now)).await;
     }

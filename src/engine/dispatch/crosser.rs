@@ -61,6 +61,7 @@ impl Crosser {
             owner: touch.owner(),
             pass,
             asked: Arc::default(),
+            went: OnceLock::new(),
             member: Member {
                 touch_id: touch.id(),
                 charges,
@@ -87,12 +88,18 @@ pub struct Ticket {
     mark: Mark,
     pass: Option<Pass>,
     asked: Arc<OnceLock<DateTime<Utc>>>,
+    went: OnceLock<Instant>,
 }
 
 impl Ticket {
     /// When the attempt crossed, as the database has it, if it did; `None` = it surely did not.
     pub fn asked_at(&self) -> Option<DateTime<Utc>> {
         self.asked.get().copied()
+    }
+
+    /// When the attempt was let go: its dot follows at once. `None` = it was not.
+    pub fn went_at(&self) -> Option<Instant> {
+        self.went.get().copied()
     }
 }
 
@@ -118,7 +125,10 @@ impl Crossing for Ticket {
                 return Crossed::Stop;
             }
             match self.crosser.deps.journal.going(self.mark.message) {
-                Ok(()) => Crossed::Go,
+                Ok(()) => {
+                    let _ = self.went.set(Instant::now());
+                    Crossed::Go
+                }
                 Err(error) => {
                     tracing::error!(%error, "what cannot be noted in the trail is not sent");
                     Crossed::Stop

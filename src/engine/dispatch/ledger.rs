@@ -39,8 +39,9 @@ impl Ledger {
     }
 
     /// Writes one outcome; resolves when it is durable, in the database or the journal. It is noted in the trail first, in the
-    /// very turn in which it became known: a process that is killed then has left its word.
-    pub async fn write(&self, ended: Ended) {
+    /// very turn in which it became known: a process that is killed then has left its word. `went` is when the attempt was let
+    /// go, if it was.
+    pub async fn write(&self, ended: Ended, went: Option<Instant>) {
         let known = Instant::now();
         outcomes::note(&self.deps, std::iter::once(&ended));
         let (written, done) = oneshot::channel();
@@ -48,6 +49,9 @@ impl Ledger {
             let _ = done.await;
         }
         metrics::histogram!("kith_outcome_seconds").record(known.elapsed());
+        if let Some(went) = went {
+            metrics::histogram!("kith_dot_to_outcome_seconds").record(went.elapsed());
+        }
     }
 }
 

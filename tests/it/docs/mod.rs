@@ -93,6 +93,11 @@ fn words(line: &str) -> Vec<String> {
     words.split_off(assignments)
 }
 
+/// Whether kith begins with what a command asks for: it can be parsed, and its options go together.
+fn taken(words: &[String]) -> anyhow::Result<()> {
+    Cli::try_parse_from(words)?.check()
+}
+
 #[test]
 fn every_command_is_one_that_kith_takes() {
     let (mut tried, mut wrong) = (0, Vec::new());
@@ -103,7 +108,7 @@ fn every_command_is_one_that_kith_takes() {
                 continue;
             }
             tried += 1;
-            if let Err(error) = Cli::try_parse_from(&words) {
+            if let Err(error) = taken(&words) {
                 wrong.push(format!("{name}: {line}\n{error}"));
             }
         }
@@ -119,8 +124,13 @@ fn what_is_no_command_would_be_noticed() {
         "kith explain",
         "kith plan --day 7",
         "kith import people x.csv",
+        "kith bench deliver --contacts 100000 --messages 20000 --dkim rsa",
+        "kith bench deliver --messages 1000 --queued 500 --old-snapshot 1s",
+        "kith bench audience --contacts 5000 --changed 1000",
+        "kith bench ingest --contacts 1000 --visits 1001",
+        "kith bench forecast --contacts 1000 --messages 1000",
     ] {
-        assert!(Cli::try_parse_from(words(line)).is_err(), "{line}");
+        assert!(taken(&words(line)).is_err(), "{line}");
     }
     assert_eq!(
         words("A=b kith log x call --text 'two words' # why"),
