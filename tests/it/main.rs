@@ -47,6 +47,7 @@ mod sms;
 mod sms_providers;
 mod smtp;
 mod standby;
+mod standstill;
 mod store;
 mod templates;
 mod trail;
