@@ -1,4 +1,4 @@
-//! What a run of chaos needs of its own database: people enrolled in a batch, a memory of every unknown, and at the end
+//! What a run of chaos needs of its own database: people enrolled in a batch, a memory of every unknown and every crossing, and at the end
 //! all that the database says about every touch.
 //!
 //! The people are those of [`super::bench::people`]: person n has n in the id.
@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::StoreError;
 
-/// Makes the database remember each time a message is called uncertain, whatever becomes of it later.
-pub async fn remember_unknowns(conn: &mut PgConnection) -> Result<(), StoreError> {
-    // This table is of the run's own database only and no part of the schema, so the queries on it are not checked.
+/// Makes the database remember each crossing, and each time a message is called uncertain, whatever becomes of it later.
+pub async fn remember(conn: &mut PgConnection) -> Result<(), StoreError> {
+    // These tables are of the run's own database only and no part of the schema, so the queries on them are not checked.
     for statement in [
         "create table unknown_seen (message uuid not null)",
         "create function note_unknown() returns trigger language plpgsql as $$
@@ -21,6 +21,14 @@ pub async fn remember_unknowns(conn: &mut PgConnection) -> Result<(), StoreError
          end $$",
         "create trigger note_unknown after insert or update of outcome on message for each row
          when (new.outcome = 'uncertain') execute function note_unknown()",
+        "create table crossing_seen (message uuid not null)",
+        "create function note_crossing() returns trigger language plpgsql as $$
+         begin
+             insert into crossing_seen (message) values (new.message_id);
+             return null;
+         end $$",
+        "create trigger note_crossing after update on queue for each row
+         when (new.state = 'crossing' and old.state <> 'crossing') execute function note_crossing()",
     ] {
         sqlx::query(statement).execute(&mut *conn).await?;
     }
@@ -85,17 +93,22 @@ pub async fn message_of(
     .await?)
 }
 
-/// The messages to an address that have crossed so far.
-pub async fn crossed(conn: &mut PgConnection, address: &str) -> Result<Vec<Uuid>, StoreError> {
-    Ok(sqlx::query_scalar!(
-        r#"
-        select t.message_id
-        from contact c join touch t on t.contact_id = c.id left join queue q on q.touch_id = t.id
-        where c.email = $1
-          and (q.state = 'crossing' or exists (select from message m where m.id = t.message_id and m.outcome <> 'refused'))
-        "#,
-        address,
+/// The messages to an address that had crossed by then: a crossing counts from its commit, by the server's clock (which has to
+/// keep those times), not from when it was asked for.
+pub async fn crossed(
+    conn: &mut PgConnection,
+    address: &str,
+    by: DateTime<Utc>,
+) -> Result<Vec<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar(
+        "select t.message_id
+         from contact c join touch t on t.contact_id = c.id left join queue q on q.touch_id = t.id
+         where c.email = $1
+           and (q.state = 'crossing' or exists (select from message m where m.id = t.message_id and m.outcome <> 'refused'))
+           and (select max(pg_xact_commit_timestamp(s.xmin)) from crossing_seen s where s.message = t.message_id) <= $2",
     )
+    .bind(address)
+    .bind(by)
     .fetch_all(conn)
     .await?)
 }

@@ -160,6 +160,8 @@ async fn start_private() -> Embedded {
         ("full_page_writes", "off"),
         ("max_connections", "300"),
         ("autovacuum", "off"),
+        // Which of two commits came first is a question of the proofs.
+        ("track_commit_timestamp", "on"),
     ];
     let settings = settings
         .iter()

@@ -55,7 +55,7 @@ impl Ground {
         let dir = std::env::temp_dir().join(format!("kith-chaos-{}", std::process::id()));
         let server = postgres::start(EmbeddedOptions {
             data_dir: Some(dir.clone()),
-            settings: vec![("max_connections".to_owned(), "200".to_owned())],
+            settings: settings_of_postgres(),
         })
         .await?;
         let options = server.connect_options();
@@ -73,7 +73,7 @@ impl Ground {
         let context = ground.write_rules(context, port)?;
         put_in_force(&context, &ground.pool, "chaos", now, &IdSource::Random).await?;
         let mut conn = ground.pool.acquire().await?;
-        chaos::remember_unknowns(&mut conn).await?;
+        chaos::remember(&mut conn).await?;
         drop(conn);
         Ok(ground)
     }
@@ -109,7 +109,7 @@ impl Ground {
         if self.server.is_none() {
             let server = postgres::start(EmbeddedOptions {
                 data_dir: Some(self.dir.clone()),
-                settings: vec![("max_connections".to_owned(), "200".to_owned())],
+                settings: settings_of_postgres(),
             })
             .await?;
             self.server = Some(server);
@@ -203,6 +203,13 @@ fn watch(dir: &Path) -> Result<Child> {
         .process_group(0)
         .spawn()
         .context("starting the watcher")
+}
+
+/// The times of commits are kept: whether a letter had crossed when an opt-out was answered is asked of them.
+fn settings_of_postgres() -> Vec<(String, String)> {
+    [("max_connections", "200"), ("track_commit_timestamp", "on")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
 }
 
 /// `kith.toml` of the daemons: open at all hours, a lease that runs out quickly, one letter of marketing in twelve hours.

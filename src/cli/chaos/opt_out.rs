@@ -28,7 +28,7 @@ pub struct OptOut {
     pub at: DateTime<Utc>,
     /// The last number in the mail server's order of dots by then.
     pub dots: u64,
-    /// Messages to him that had crossed.
+    /// Messages to him that had crossed by then.
     pub crossed: Vec<Uuid>,
 }
 
@@ -52,9 +52,10 @@ pub async fn opt_out(
             let answer = client.post(url).body("List-Unsubscribe=One-Click").send().await;
             if answer.is_ok_and(|answer| answer.status().is_success()) {
                 let (at, dots) = (Clock::System.now(), server.sequence());
-                // The answer counts from here on; what had crossed by then may still arrive.
+                // The answer counts from here on; what had crossed by then may still arrive. The database may be looked at later:
+                // it knows what was committed by then, as this machine's clock is also the server's.
                 while Instant::now() < deadline {
-                    if let Ok(crossed) = crossed(pool, &address).await {
+                    if let Ok(crossed) = crossed(pool, &address, at).await {
                         return Ok(Some(OptOut {
                             address,
                             at,
@@ -80,7 +81,7 @@ async fn message_of(pool: &PgPool, address: &str) -> Result<Option<Uuid>> {
     Ok(chaos::message_of(&mut conn, address, NOTE).await?)
 }
 
-async fn crossed(pool: &PgPool, address: &str) -> Result<Vec<Uuid>> {
+async fn crossed(pool: &PgPool, address: &str, by: DateTime<Utc>) -> Result<Vec<Uuid>> {
     let mut conn = pool.acquire().await?;
-    Ok(chaos::crossed(&mut conn, address).await?)
+    Ok(chaos::crossed(&mut conn, address, by).await?)
 }
