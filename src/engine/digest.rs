@@ -52,6 +52,7 @@ pub async fn run_once(deps: &Deps, now: DateTime<Utc>) -> Result<Summary> {
             uncertain = lost,
             "digests of a dead daemon: nobody knows whether they arrived"
         );
+        metrics::counter!("kith_digests_total", "outcome" => "uncertain").increment(lost);
     }
     let moments: Vec<Moment> = table::zones(&mut conn)
         .await?

@@ -95,9 +95,12 @@ impl Ended {
 /// Notes in the trail what attempts came to: first of all, since what surely was not sent leaves no row in the database that
 /// could say so, and what was answered is lost with this process as long as it is nowhere else.
 pub fn note<'e>(deps: &Deps, ended: impl Iterator<Item = &'e Ended>) {
-    let ends: Vec<End> = ended.map(Ended::end).collect();
-    let unknown = ends.iter().filter(|end| end.word == "uncertain").count();
-    metrics::counter!("kith_uncertain_total").increment(unknown as u64);
+    let ended: Vec<&Ended> = ended.collect();
+    let unknown = ended
+        .iter()
+        .filter(|one| matches!(one, Ended::Done { row, .. } if row.outcome == "uncertain"));
+    metrics::counter!("kith_uncertain_total").increment(unknown.count() as u64);
+    let ends = ended.into_iter().map(Ended::end).collect();
     if let Err(error) = deps.journal.ended(ends) {
         tracing::error!(%error, "the trail of the crossings could not be written");
     }

@@ -13,12 +13,13 @@ use kith::engine::ingest::{self, Answer, Incoming};
 use kith::engine::uncertain::{self, Finding, Settled};
 use kith::engine::{Deps, doctor, status, sweep};
 use kith::store::partition;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::cli::kith;
-use crate::rig::{OPEN_HOURS, Town, one_mail, run_dry};
+use crate::rig::{OPEN_HOURS, Postbox, Town, bury, one_mail, run_dry, within};
 
 /// Nobody ever hears what became of what it is given.
 struct Silence;
@@ -45,7 +46,7 @@ fn tuesday() -> DateTime<Utc> {
 
 /// A town where so many messages are unknown.
 async fn unknown(people: i32) -> (Town, Arc<Deps>, Vec<Uuid>) {
-    let town = Town::found(OPEN_HOURS, &[one_mail("first")], tuesday()).await;
+    let town = Town::found(OPEN_HOURS, &["first", "second"].map(one_mail), tuesday()).await;
     town.settle(people, 1).await;
     let mut conn = town.db.pool.acquire().await.unwrap();
     partition::ensure(&mut conn, tuesday()).await.unwrap();
@@ -59,6 +60,43 @@ async fn unknown(people: i32) -> (Town, Arc<Deps>, Vec<Uuid>) {
         .await
         .unwrap();
     (town, deps, ids)
+}
+
+#[tokio::test]
+async fn every_message_that_becomes_unknown_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    // This thread only, and the test runs on one.
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let counted = || {
+        let text = recorder.handle().render();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("kith_uncertain_total "));
+        line.map(|line| line.rsplit(' ').next().unwrap().to_owned())
+    };
+    let (town, deps, ids) = unknown(3).await;
+    assert_eq!(
+        (ids.len(), counted()),
+        (3, Some("3".to_owned())),
+        "by their attempts"
+    );
+
+    // One more has crossed when its daemon is declared dead.
+    sqlx::query("delete from pace")
+        .execute(&town.db.pool)
+        .await
+        .unwrap();
+    town.queue("second", tuesday(), "right(c.account_id::text, 1) = '1'")
+        .await;
+    let post = Postbox::open();
+    let gate = post.hold_crossed();
+    let dying = town.daemon(post.channel()).await;
+    let mut dispatcher = Dispatcher::new(dying.clone());
+    dispatcher.run_once(tuesday()).await.unwrap();
+    within(gate.arrived(1)).await;
+    bury(&town.db.pool, &dying).await;
+    sweep::run_once(&deps, tuesday()).await.unwrap();
+    assert_eq!(counted(), Some("4".to_owned()), "and by the death of a daemon");
 }
 
 async fn fate(town: &Town, message: Uuid) -> (String, String) {

@@ -135,7 +135,8 @@ fn count_ends(case: &Case<'_>, verdict: &mut Verdict, wrong: &mut Vec<String>) {
         .collect();
     for one in case.accounts {
         let address = one.address.as_str();
-        let has_reason = dead.contains(address) || (one.cadence != OWED && case.asked.contains(address));
+        // An opt-out ends whatever the person is in.
+        let has_reason = dead.contains(address) || case.asked.contains(address);
         let waits =
             one.queued.as_deref() == Some("waiting") && one.due_at.is_some_and(|at| at > case.now + FAR);
         match (one.touch.as_deref(), one.outcome.as_deref()) {
@@ -392,8 +393,11 @@ mod tests {
             ends("chaos-note", &[], std::slice::from_ref(&opt_out)),
             (1, 0, true)
         );
-        // What is owed goes on after an opt-out, but not to a dead address.
-        assert_eq!(ends(OWED, &[], &[opt_out]), (0, 1, false));
+        let somebody_else = OptOut {
+            address: "bob@example.com".to_owned(),
+            ..opt_out
+        };
+        assert_eq!(ends("chaos-note", &[], &[somebody_else]), (0, 1, false));
         let mut dead = taken(1, true);
         (dead.stored, dead.reply) = (false, "550 5.1.1 nobody here".to_owned());
         let mut refused = account("chaos-note", "failed", Some("refused"));
