@@ -93,6 +93,15 @@ fn words(line: &str) -> Vec<String> {
     words.split_off(assignments)
 }
 
+/// The commands that tables name as what measures something.
+fn measured(text: &str) -> impl Iterator<Item = String> {
+    let rows = text.lines().filter(|line| line.starts_with('|'));
+    let codes = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
+    codes
+        .filter(|code| code.starts_with("kith bench ") || code.starts_with("kith chaos "))
+        .map(ToOwned::to_owned)
+}
+
 /// Whether kith begins with what a command asks for: it can be parsed, and its options go together.
 fn taken(words: &[String]) -> anyhow::Result<()> {
     Cli::try_parse_from(words)?.check()
@@ -102,7 +111,9 @@ fn taken(words: &[String]) -> anyhow::Result<()> {
 fn every_command_is_one_that_kith_takes() {
     let (mut tried, mut wrong) = (0, Vec::new());
     for (name, text) in documents() {
-        for line in blocks(&text, "sh").iter().flat_map(|block| command_lines(block)) {
+        let shown = blocks(&text, "sh");
+        let shown = shown.iter().flat_map(|block| command_lines(block));
+        for line in shown.chain(measured(&text)) {
             let words = words(&line);
             if words.first().is_none_or(|word| word != "kith") {
                 continue;
@@ -114,6 +125,8 @@ fn every_command_is_one_that_kith_takes() {
         }
     }
     assert!(tried > 30, "only {tried} commands were found");
+    let row = "| x | `kith bench tick`, `import` | `kith chaos --cycles 2` |";
+    assert_eq!(measured(row).count(), 2);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
