@@ -8,6 +8,7 @@ mod refusals;
 mod secure;
 mod signing;
 mod silence;
+mod stages;
 mod stalled;
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use kith::sandbox::smtp::{Action, Moment, SmtpSandboxOptions, Stage, TlsIdentity
 
 use super::{Rig, is_accepted, is_deferred};
 
-fn identity(implicit: bool) -> TlsIdentity {
+pub fn identity(implicit: bool) -> TlsIdentity {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
     TlsIdentity {
         certificate_pem: made.cert.pem(),
