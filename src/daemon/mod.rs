@@ -102,10 +102,10 @@ async fn work(deps: &Arc<Deps>, lease: &Lease, stop: &CancellationToken) -> Resu
         stop.clone(),
     ));
     let (flow, rounds, digests, heirs) = tokio::join!(
-        or_stop(flow, &stop),
-        or_stop(rounds, &stop),
-        or_stop(digests, &stop),
-        or_stop(heirs, &stop)
+        or_stop(flow, stop),
+        or_stop(rounds, stop),
+        or_stop(digests, stop),
+        or_stop(heirs, stop)
     );
     flow?;
     rounds?;

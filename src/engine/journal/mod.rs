@@ -151,7 +151,7 @@ impl Journal {
         let Some(place) = &self.place else { return };
         let kept = serde_json::to_value(ended)
             .unwrap_or_else(|_| json!({ "message": ended.message(), "ended": ended.word() }));
-        place.set_aside(&error.to_string(), kept);
+        place.set_aside(&error.to_string(), &kept);
     }
 
     /// Uncertain messages that became so before this were looked up already; those of other daemons may come with a little delay.
@@ -208,7 +208,7 @@ impl Journal {
                     match serde_json::from_slice::<Ended>(&line) {
                         Ok(ended) => owed.push(ended),
                         Err(error) => {
-                            place.set_aside(&error.to_string(), json!(String::from_utf8_lossy(&line)))
+                            place.set_aside(&error.to_string(), &json!(String::from_utf8_lossy(&line)));
                         }
                     }
                 }
@@ -225,7 +225,7 @@ impl Journal {
 }
 
 impl Place {
-    fn set_aside(&self, why: &str, outcome: Value) {
+    fn set_aside(&self, why: &str, outcome: &Value) {
         let line = json!({ "why": why, "outcome": outcome }).to_string() + "\n";
         let written = self.make_folder().and_then(|()| {
             let mut file = OpenOptions::new()
