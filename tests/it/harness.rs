@@ -1,7 +1,8 @@
 //! One Postgres server per run and one database per test.
 //!
 //! The server is private (an embedded one under `/tmp`, without fsync) or the one of `KITH_TEST_DATABASE_URL`, whose
-//! role must be allowed to create databases. A template is migrated once and cloned for each test.
+//! role must be allowed to create databases, and which must have `track_commit_timestamp` on. A template is migrated once and
+//! cloned for each test.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
