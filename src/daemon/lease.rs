@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use chrono::TimeDelta;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -105,9 +105,11 @@ async fn keep(
         .length()
         .to_std()
         .unwrap_or(Duration::from_secs(5));
+    // However long everybody else waits for a connection, this daemon lives.
+    let line = store::aside(&deps.pool);
     let mut doubtful = true;
     loop {
-        if let Err(newer @ StoreError::SchemaTooNew { .. }) = schema(&deps).await {
+        if let Err(newer @ StoreError::SchemaTooNew { .. }) = schema(&line).await {
             tracing::error!(reason = %newer, "a newer kith takes over: draining");
             looked_at.store(NOBODY, Ordering::Release);
             // Set once: after it there is no further look.
@@ -115,13 +117,13 @@ async fn keep(
             stop.cancel();
             // What is under way is still ours until it has ended.
             loop {
-                let _ = alive(&deps, &roles).await;
+                let _ = alive(&deps, &line, &roles).await;
                 tokio::time::sleep(every).await;
             }
         }
         let made = store::connections_made();
         doubtful |= looked_at.load(Ordering::Acquire) != made;
-        match beat(&deps, &roles, doubtful).await {
+        match beat(&deps, &line, &roles, doubtful).await {
             Ok(may) => {
                 doubtful = false;
                 looked_at.store(if may { made } else { NOBODY }, Ordering::Release);
@@ -140,26 +142,36 @@ async fn keep(
     }
 }
 
-async fn schema(deps: &Deps) -> Result<(), StoreError> {
-    let mut conn = deps.pool.acquire().await?;
+async fn schema(line: &PgPool) -> Result<(), StoreError> {
+    let mut conn = line.acquire().await?;
     store::check_not_outdated(&mut conn).await
 }
 
-async fn known(deps: &Deps, who: Incarnation) -> Result<bool> {
-    let mut conn = deps.pool.acquire().await?;
+async fn known(line: &PgPool, who: Incarnation) -> Result<bool> {
+    let mut conn = line.acquire().await?;
     Ok(daemon::is_known(&mut conn, who.id).await?)
 }
 
 /// One heartbeat, and a look at whose answer it was. False when nothing may be claimed: this machine's clock is too far off, or
-/// the database is a copy that live mode is not bound to.
-async fn beat(deps: &Deps, roles: &[String], doubtful: bool) -> Result<bool> {
+/// the database is a copy that live mode is not bound to. The look goes over a connection as the others have, and waits for one
+/// no longer than the next heartbeat can.
+async fn beat(deps: &Deps, line: &PgPool, roles: &[String], doubtful: bool) -> Result<bool> {
     let before = deps.incarnation();
-    let in_time = alive(deps, roles).await?;
+    let in_time = alive(deps, line, roles).await?;
     // Who was buried is known to have lived. A server that never heard of us has forgotten more.
-    let unknown = deps.incarnation() != before && !known(deps, before).await?;
+    let unknown = deps.incarnation() != before && !known(line, before).await?;
     let memory = deps.journal.folder().filter(|_| doubtful || unknown);
     let mode = deps.settings.delivery.mode;
-    let bound = identity::check(&deps.pool, mode, memory, &deps.ids, deps.clock.now()).await?;
+    let look = identity::check(&deps.pool, mode, memory, &deps.ids, deps.clock.now());
+    let patience = deps
+        .settings
+        .lease
+        .dead_after
+        .length()
+        .to_std()
+        .unwrap_or_default()
+        / 2;
+    let bound = tokio::time::timeout(patience, look).await??;
     Ok(in_time && bound)
 }
 
@@ -184,8 +196,8 @@ pub async fn register(
 }
 
 /// Says that this incarnation lives, or becomes a new one. False when this machine's clock is too far off.
-async fn alive(deps: &Deps, roles: &[String]) -> Result<bool> {
-    let mut conn = deps.pool.acquire().await?;
+async fn alive(deps: &Deps, line: &PgPool, roles: &[String]) -> Result<bool> {
+    let mut conn = line.acquire().await?;
     let mut heard = daemon::heartbeat(&mut conn, deps.incarnation()).await?;
     if heard.is_none() {
         let id = deps.ids.next(deps.clock.now());

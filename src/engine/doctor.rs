@@ -302,6 +302,12 @@ impl Case {
             return Some("There are no contacts: `kith import contacts FILE.csv`.".to_owned());
         }
         if status.running.alive == 0 {
+            if status.daemons.iter().any(figures::DaemonRow::is_web_only) {
+                return Some(
+                    "Pages are served, but no daemon works: `kith run`, or `kith run --role worker`, starts one."
+                        .to_owned(),
+                );
+            }
             let last = status.daemons.first().map_or(String::new(), |d| {
                 format!(" (one was last heard of {:.0} s ago)", d.silent_secs)
             });

@@ -34,6 +34,11 @@ pub fn begin(settings: &Settings) {
         "How long an attempt waited for its crossing"
     );
     describe_histogram!(
+        "kith_dot_to_outcome_seconds",
+        Unit::Seconds,
+        "From the moment an attempt is let go to its written outcome"
+    );
+    describe_histogram!(
         "kith_outcome_seconds",
         Unit::Seconds,
         "How long it took until the outcome of an attempt was written"
@@ -110,7 +115,10 @@ fn gauges() {
         "Messages of which nobody knows whether they arrived"
     );
     describe_gauge!("kith_brake", "1 = the brake is on: nothing goes out");
-    describe_gauge!("kith_daemons_alive", "Daemons whose heartbeat is young enough");
+    describe_gauge!(
+        "kith_daemons_alive",
+        "Daemons that work and whose heartbeat is young enough"
+    );
     describe_gauge!("kith_parked_events", "Events that name nobody known");
     describe_gauge!(
         "kith_database_up",

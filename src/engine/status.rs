@@ -57,7 +57,7 @@ pub struct Status {
 /// another process is configured to do says nothing of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Running {
-    /// How many.
+    /// How many; one that serves pages and nothing else does not count.
     pub alive: usize,
     /// The mode of all of them: sandbox, rehearsal or live; `none` when no daemon runs, `mixed` when they differ.
     pub mode: &'static str,
@@ -71,7 +71,8 @@ impl Running {
     fn among(daemons: &[DaemonRow], settings: &Settings) -> Self {
         let dead_after = settings.lease.dead_after.length().num_milliseconds() as f64 / 1000.0;
         let mut modes = BTreeMap::new();
-        for one in daemons.iter().filter(|one| one.silent_secs <= dead_after) {
+        let works = |one: &&DaemonRow| one.silent_secs <= dead_after && !one.is_web_only();
+        for one in daemons.iter().filter(works) {
             *modes.entry(one.mode).or_default() += 1;
         }
         let mode = match modes.keys().collect::<Vec<_>>()[..] {

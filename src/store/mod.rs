@@ -147,14 +147,23 @@ impl StoreError {
 /// few seconds, as it may be starting.
 pub async fn connect(options: PgConnectOptions, max_connections: u32) -> Result<PgPool, StoreError> {
     reach(&options).await?;
-    Ok(PgPoolOptions::new()
+    Ok(lazily(options, max_connections))
+}
+
+/// One connection of its own to the database of a pool, for what must not wait for the others.
+pub fn aside(pool: &PgPool) -> PgPool {
+    lazily((*pool.connect_options()).clone(), 1)
+}
+
+fn lazily(options: PgConnectOptions, max_connections: u32) -> PgPool {
+    PgPoolOptions::new()
         .max_connections(max_connections)
         .acquire_timeout(CONNECT_PATIENCE)
         .after_connect(|_, _| {
             CONNECTIONS_MADE.fetch_add(1, Ordering::AcqRel);
             Box::pin(async { Ok(()) })
         })
-        .connect_lazy_with(options))
+        .connect_lazy_with(options)
 }
 
 async fn reach(options: &PgConnectOptions) -> Result<(), StoreError> {

@@ -20,7 +20,7 @@ pub struct DaemonRow {
     pub pid: i32,
     /// Its version.
     pub version: String,
-    /// What it does: `all`, `worker`.
+    /// What it does: `all`, `worker`, `web`.
     pub roles: Vec<String>,
     /// Where its messages really go.
     pub mode: Mode,
@@ -28,6 +28,13 @@ pub struct DaemonRow {
     pub started_at: DateTime<Utc>,
     /// Seconds since its last heartbeat, by the database's clock.
     pub silent_secs: f64,
+}
+
+impl DaemonRow {
+    /// Whether it serves pages and nothing else.
+    pub fn is_web_only(&self) -> bool {
+        self.roles == ["web"]
+    }
 }
 
 /// Daemons that have not ended, the newest heartbeat first.

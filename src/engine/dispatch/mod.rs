@@ -31,7 +31,8 @@ use crate::store::queue::{self, ClaimedTouch, Held};
 
 /// How many touches one claim takes.
 const BATCH: i64 = 300;
-/// How many attempts may be under way before nothing more is claimed.
+/// How many attempts may be under way before nothing more is claimed, beside those that a server keeps waiting: of these pace
+/// lets no more than some hundreds begin.
 const IN_FLIGHT: usize = 600;
 
 /// Hands touches over. One per daemon; holds the attempts that are under way.
@@ -73,7 +74,8 @@ impl Dispatcher {
             self.ended(ended);
         }
         self.give_back().await?;
-        let room = IN_FLIGHT.saturating_sub(self.attempts.len()) as i64;
+        let answered = self.attempts.len().saturating_sub(self.pace.unanswered(now));
+        let room = IN_FLIGHT.saturating_sub(answered) as i64;
         if room == 0 {
             if let Some(ended) = self.attempts.join_next().await {
                 self.ended(ended);
@@ -118,6 +120,7 @@ impl Dispatcher {
         claimed: Vec<ClaimedTouch>,
         now: DateTime<Utc>,
     ) -> Result<Vec<(Letter, Option<Pass>)>> {
+        let claimed = self.pace.turn_away(claimed, now).await?;
         let cleared = clear(&self.deps, claimed, now).await?;
         let composed = compose::compose(&self.deps, cleared, now).await?;
         self.put_back(&composed.broken, now).await?;

@@ -75,6 +75,12 @@ fn the_brake_comes_first_and_then_the_daemon() {
             .text
             .starts_with("No daemon is alive (one was last heard of 1 s ago)")
     );
+    status.daemons[0].roles = vec!["web".into()];
+    assert!(
+        case.why(&status, &settings)
+            .text
+            .starts_with("Pages are served, but no daemon works")
+    );
     case.contacts = 0;
     assert!(
         case.why(&status, &settings)

@@ -23,8 +23,12 @@ const LATELY: TimeDelta = TimeDelta::seconds(5);
 const SLOT: i64 = 2;
 /// Attempts under way for each of a sender's connections, as long as it is slow.
 const PER_CONNECTION: usize = 8;
-/// Answers in a slot for each connection of a sender of which nothing is known yet.
+/// Answers in a slot for each connection of a sender, whatever it has shown.
 const THOUGHT_FAST: usize = 20;
+/// The same of one that has just begun, of which nothing is known yet,
+const HOPED_FAST: usize = 200;
+/// but no more than this for all its connections.
+const HOPED_MOST: usize = 2000;
 /// Nobody is put off for longer than this because a sender is busy.
 const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
 
@@ -47,6 +51,21 @@ pub struct Floor {
     sides: BTreeMap<String, u32>,
 }
 
+/// What a batch is going to begin, before it does.
+#[derive(Debug, Default)]
+pub struct Planned {
+    all: usize,
+    of: BTreeMap<String, usize>,
+}
+
+impl Planned {
+    /// One more.
+    pub fn add(&mut self, sender: &str) {
+        self.all += 1;
+        *self.of.entry(sender.to_owned()).or_default() += 1;
+    }
+}
+
 /// Whether a sender may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
@@ -61,10 +80,26 @@ pub enum Use {
 impl Floor {
     /// Whether a sender with so many connections may be used now.
     pub fn may_use(&mut self, sender: &str, connections: usize, now: DateTime<Utc>) -> Use {
-        let (mut all, mut silent) = (0, 0);
-        for seat in self.seats.values() {
+        self.may_plan(&Planned::default(), sender, connections, now)
+    }
+
+    /// Whether it may be used now beside what is planned.
+    pub fn may_plan(
+        &mut self,
+        planned: &Planned,
+        sender: &str,
+        connections: usize,
+        now: DateTime<Utc>,
+    ) -> Use {
+        let planned_of = |sender: &str| planned.of.get(sender).copied().unwrap_or(0);
+        let (mut all, mut silent) = (planned.all, 0);
+        for (name, seat) in &self.seats {
             all += seat.under_way;
-            silent += if seat.is_answered(now) { 0 } else { seat.under_way };
+            silent += if seat.is_answered(now) {
+                0
+            } else {
+                seat.under_way + planned_of(name)
+            };
         }
         let seat = self.seats.entry(sender.to_owned()).or_default();
         let trial = match seat.breaker.says(now) {
@@ -74,15 +109,16 @@ impl Floor {
         };
         let lately = seat.answers.iter().copied().max().unwrap_or(0) as usize;
         let enough = (connections * PER_CONNECTION).max(lately * 2);
+        let under_way = seat.under_way + planned_of(sender);
         let fits = if seat.is_answered(now) {
-            seat.under_way < enough
+            under_way < enough
         } else {
-            seat.under_way < FIRST && silent < UNANSWERED
+            under_way < FIRST && silent < UNANSWERED
         };
         if all >= SHARED && !fits {
             return Use::Busy(seat.turn(lately, connections, now));
         }
-        if seat.under_way * 2 < enough {
+        if under_way * 2 < enough {
             seat.line = None;
         }
         Use::Yes(trial)
@@ -91,6 +127,12 @@ impl Floor {
     /// Whether nobody but a trial is to begin with a sender now.
     pub fn leaves_alone(&self, sender: &str) -> bool {
         self.seats.get(sender).is_some_and(|seat| seat.breaker.is_open())
+    }
+
+    /// How many attempts are under way over senders that were not answered lately.
+    pub fn unanswered(&self, now: DateTime<Utc>) -> usize {
+        let silent = self.seats.values().filter(|seat| !seat.is_answered(now));
+        silent.map(|seat| seat.under_way).sum()
     }
 
     /// How many attempts are under way to a provider or domain.
@@ -176,21 +218,21 @@ impl Seat {
         self.answered = Some(now);
     }
 
-    /// Whether it has had work for some time and not one answer.
-    fn stands_still(&self, now: DateTime<Utc>) -> bool {
-        self.busy_since.is_some_and(|at| now - at >= LATELY) && !self.is_answered(now)
-    }
-
-    /// The next place in the line of those who wait for a busy sender, by how fast it was answered; as long as it has not
-    /// shown that, it is thought to be fast.
+    /// The next place in the line of those who wait for a busy sender, by how fast it was answered. As long as it cannot have
+    /// shown that, it is thought to be fast: who comes too soon is turned away again at little cost, and who comes too late
+    /// leaves a good sender idle. One that has had work for some time and not one answer stands still.
     fn turn(&mut self, answers: usize, connections: usize, now: DateTime<Utc>) -> DateTime<Utc> {
-        let (expected, soonest) = if self.stands_still(now) {
-            (2, TimeDelta::seconds(1))
-        } else {
+        let has_begun = self.busy_since.is_none_or(|at| now - at < LATELY);
+        let (expected, soonest) = if has_begun {
+            let hoped = (connections * HOPED_FAST).min(HOPED_MOST);
+            (answers.max(hoped), TimeDelta::milliseconds(20))
+        } else if self.is_answered(now) {
             (
                 answers.max(connections * THOUGHT_FAST),
                 TimeDelta::milliseconds(250),
             )
+        } else {
+            (2, TimeDelta::seconds(1))
         };
         let each =
             TimeDelta::microseconds(SLOT * 1_000_000 / i64::try_from(expected).unwrap_or(i64::MAX).max(1));

@@ -14,7 +14,7 @@ use anyhow::Result;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use metrics::{counter, gauge};
 
-use self::floor::{Floor, Use};
+use self::floor::{Floor, Planned, Use};
 use super::Deps;
 use super::dispatch::compose::Letter;
 use crate::channel::{BuiltMessage, SendOutcome};
@@ -27,7 +27,7 @@ use crate::domain::pace::{self, Answer, Key, Limit, Quota, Request};
 use crate::domain::zone::{day_start, local_date};
 use crate::store::decision::{self, NewDecision};
 use crate::store::grant;
-use crate::store::queue::{self, Held};
+use crate::store::queue::{self, ClaimedTouch, Held};
 use crate::store::sender_state::{self, Paused};
 
 /// Connections of a sender that names no number.
@@ -96,7 +96,7 @@ impl Pass {
 
 /// What does not go now.
 struct Later {
-    letter: Letter,
+    touch: ClaimedTouch,
     until: DateTime<Utc>,
     reason: Reason,
 }
@@ -111,6 +111,62 @@ impl Pace {
         }
     }
 
+    /// How many attempts wait for servers that have not answered lately: they take no place from the others.
+    pub fn unanswered(&self, now: DateTime<Utc>) -> usize {
+        lock(&self.floor).unanswered(now)
+    }
+
+    /// Sends those back whose sender has no place for them anyway, before anything is done for them: however much waits for a
+    /// server that stands still, it costs the others next to nothing. Those with another sender to fall back on are left to
+    /// [`Self::admit`].
+    pub async fn turn_away(
+        &mut self,
+        claimed: Vec<ClaimedTouch>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<ClaimedTouch>> {
+        let (mut stay, mut later, mut planned) =
+            (Vec::with_capacity(claimed.len()), Vec::new(), Planned::default());
+        for touch in self.in_order(claimed, |touch| touch) {
+            match self.place_for(&touch, &mut planned, now) {
+                Ok(()) => stay.push(touch),
+                Err((reason, until)) => later.push(Later { touch, until, reason }),
+            }
+        }
+        self.put_back(later, now).await?;
+        Ok(stay)
+    }
+
+    fn place_for(
+        &self,
+        touch: &ClaimedTouch,
+        planned: &mut Planned,
+        now: DateTime<Utc>,
+    ) -> Result<(), (Reason, DateTime<Utc>)> {
+        let settings = &self.deps.settings;
+        let kind = touch
+            .channel
+            .parse()
+            .ok()
+            .filter(|kind| *kind != ChannelKind::Task);
+        let Some((name, _)) = kind.and_then(|kind| self.deps.channels.pick(kind, touch.sender.as_deref()))
+        else {
+            return Ok(());
+        };
+        let sender = kind.and_then(|kind| settings.sender(kind, Some(&name)));
+        // What has expired is the gate's to end.
+        if sender.is_some_and(|sender| sender.fallback.is_some()) || touch.expires_at <= now {
+            return Ok(());
+        }
+        match lock(&self.floor).may_plan(planned, &name, connections(sender), now) {
+            Use::Yes(_) => {
+                planned.add(&name);
+                Ok(())
+            }
+            Use::Busy(until) => Err((Reason::Pace, until)),
+            Use::Down(until) => Err((Reason::SenderDown, until)),
+        }
+    }
+
     /// Divides a batch into what goes now and what waits; the latter is back in the queue when this returns.
     pub async fn admit(
         &mut self,
@@ -119,7 +175,7 @@ impl Pace {
     ) -> Result<Vec<(Letter, Option<Pass>)>> {
         let (mut go, mut later, mut asking) = (Vec::new(), Vec::new(), Vec::new());
         let paused = self.paused(now).await?;
-        for mut letter in self.in_order(letters) {
+        for mut letter in self.in_order(letters, |letter| &letter.touch) {
             if matches!(letter.message, BuiltMessage::Task) {
                 go.push((letter, None));
                 continue;
@@ -128,7 +184,7 @@ impl Pace {
                 Ok(pass) if pass.0.keys.is_empty() => go.push((letter, Some(pass))),
                 Ok(pass) => asking.push((letter, pass)),
                 Err((reason, until)) => later.push(Later {
-                    letter,
+                    touch: letter.touch,
                     until,
                     reason,
                 }),
@@ -147,7 +203,7 @@ impl Pace {
                         go.push((letter, Some(pass)));
                     }
                     Answer::Wait(until) => later.push(Later {
-                        letter,
+                        touch: letter.touch,
                         until,
                         reason: Reason::Pace,
                     }),
@@ -163,19 +219,20 @@ impl Pace {
         Ok(go)
     }
 
-    fn in_order(&self, letters: Vec<Letter>) -> Vec<Letter> {
-        let asking: Vec<(Class, bool)> = letters
+    fn in_order<T>(&self, batch: Vec<T>, touch: impl Fn(&T) -> &ClaimedTouch) -> Vec<T> {
+        let asking: Vec<(Class, bool)> = batch
             .iter()
-            .map(|letter| {
-                let waited = letter.touch.held.as_deref().is_some_and(Reason::is_past_the_gate);
-                (Class::from_number(letter.touch.class), waited)
+            .map(&touch)
+            .map(|touch| {
+                let waited = touch.held.as_deref().is_some_and(Reason::is_past_the_gate);
+                (Class::from_number(touch.class), waited)
             })
             .collect();
-        let mut letters: Vec<Option<Letter>> = letters.into_iter().map(Some).collect();
+        let mut batch: Vec<Option<T>> = batch.into_iter().map(Some).collect();
         // Only places that were given count: see the end of `admit`.
         pace::order(&asking, &mut self.turn.clone())
             .into_iter()
-            .filter_map(|at| letters[at].take())
+            .filter_map(|at| batch[at].take())
             .collect()
     }
 
@@ -217,12 +274,9 @@ impl Pace {
         let mut tried = Vec::new();
         loop {
             let sender = settings.sender(kind, Some(&name));
-            let connections = sender
-                .and_then(|s| s.email())
-                .map_or(CONNECTIONS, |email| email.smtp.max_connections);
             let open = match paused.get(&name) {
                 Some(paused) => Use::Down(paused.pause.until),
-                None => floor.may_use(&name, usize::from(connections), now),
+                None => floor.may_use(&name, connections(sender), now),
             };
             match open {
                 Use::Yes(trial) => {
@@ -260,17 +314,11 @@ impl Pace {
 
     /// Back to the queue, with a decision where the reason is a new one.
     async fn put_back(&self, later: Vec<Later>, now: DateTime<Utc>) -> Result<()> {
-        let Some(owner) = later.first().map(|one| one.letter.touch.owner()) else {
+        let Some(owner) = later.first().map(|one| one.touch.owner()) else {
             return Ok(());
         };
         let (mut held, mut decisions) = (Vec::new(), Vec::new());
-        for Later {
-            letter,
-            until,
-            reason,
-        } in later
-        {
-            let touch = &letter.touch;
+        for Later { touch, until, reason } in later {
             let until = scattered(touch.id(), reason, until, now).min(touch.expires_at.max(now + SOONEST));
             if touch.held.as_deref() != Some(reason.as_str()) {
                 decisions.push(NewDecision {
@@ -408,6 +456,12 @@ fn per_day(sender: &Sender, day: NaiveDate) -> Option<u32> {
     let warm_up = sender.pace.warm_up.as_ref().filter(|_| sender.email().is_none());
     let warming = warm_up.and_then(|warm_up| warm_up.on(day));
     sender.pace.per_day.into_iter().chain(warming).min()
+}
+
+/// How many connections a sender has.
+fn connections(sender: Option<&Sender>) -> usize {
+    let email = sender.and_then(Sender::email);
+    usize::from(email.map_or(CONNECTIONS, |email| email.smtp.max_connections))
 }
 
 /// The limits that bear on a message: none where nothing is set.
