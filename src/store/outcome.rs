@@ -290,16 +290,19 @@ pub async fn again(conn: &mut PgConnection, rows: &[Again]) -> Result<u64, Store
     let epochs: Vec<i64> = rows.iter().map(|r| r.owner.epoch).collect();
     let due: Vec<DateTime<Utc>> = rows.iter().map(|r| r.due_at).collect();
     let numbers: Vec<Option<&str>> = rows.iter().map(|r| r.number.as_deref()).collect();
+    let crossed: Vec<Option<DateTime<Utc>>> = rows.iter().map(|r| r.crossed).collect();
     let done = sqlx::query!(
         r#"
         with r as (
             select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::smallint[], $5::uuid[], $6::bigint[],
-                                 $7::timestamptz[], $8::text[])
-                 as r (touch_id, at, reason, counts, daemon_id, epoch, due_at, number)
+                                 $7::timestamptz[], $8::text[], $9::timestamptz[])
+                 as r (touch_id, at, reason, counts, daemon_id, epoch, due_at, number, crossed)
         ), mine as materialized (
             select q.touch_id, q.contact_id, q.account_id, q.crossing_at, r.number
             from queue q join r using (touch_id)
-            where q.daemon_id = r.daemon_id and q.epoch = r.epoch and q.due_at = r.due_at and q.state in ('claimed', 'crossing')
+            where q.daemon_id = r.daemon_id and q.epoch = r.epoch and q.due_at = r.due_at
+              -- A crossing is undone by its own attempt alone, however late that says so.
+              and (q.state = 'claimed' or q.state = 'crossing' and q.crossing_at = r.crossed)
             order by q.touch_id
             for update of q
         ), charged as materialized (
@@ -335,6 +338,7 @@ pub async fn again(conn: &mut PgConnection, rows: &[Again]) -> Result<u64, Store
         &epochs,
         &due,
         &numbers as &[Option<&str>],
+        &crossed as &[Option<DateTime<Utc>>],
     )
     .execute(conn)
     .await?;

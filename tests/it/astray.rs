@@ -96,28 +96,37 @@ async fn a_word_that_comes_again_moves_no_later_claim() {
     within(dispatcher.run_once(town.now())).await.unwrap();
     within(gate.arrived(1)).await;
     let mut conn = town.db.pool.acquire().await.unwrap();
-    let (touch_id, due_at): (Uuid, DateTime<Utc>) = sqlx::query_as("select touch_id, due_at from queue")
-        .fetch_one(&mut *conn)
-        .await
-        .unwrap();
-    let again = |due_at| Again {
+    let (touch_id, due_at, crossing_at): (Uuid, DateTime<Utc>, DateTime<Utc>) =
+        sqlx::query_as("select touch_id, due_at, crossing_at from queue")
+            .fetch_one(&mut *conn)
+            .await
+            .unwrap();
+    let again = |due_at, crossed| Again {
         touch_id,
         owner: deps.incarnation(),
         due_at,
         at: tuesday() + TimeDelta::hours(1),
         reason: "deferred".to_owned(),
         counts: true,
-        crossed: None,
+        crossed,
         number: None,
     };
-    let earlier = again(due_at - TimeDelta::minutes(1));
-    assert_eq!(outcome::again(&mut conn, &[earlier]).await.unwrap(), 0);
+    let minute = TimeDelta::minutes(1);
+    for earlier in [
+        again(due_at - minute, Some(crossing_at)),
+        // Given back and claimed again when the same was due.
+        again(due_at, Some(crossing_at - minute)),
+        again(due_at, None),
+    ] {
+        assert_eq!(outcome::again(&mut conn, &[earlier]).await.unwrap(), 0);
+    }
     assert_eq!(
         town.count("select count(*) from queue where state = 'crossing'")
             .await,
         1
     );
-    assert_eq!(outcome::again(&mut conn, &[again(due_at)]).await.unwrap(), 1);
+    let own = again(due_at, Some(crossing_at));
+    assert_eq!(outcome::again(&mut conn, &[own]).await.unwrap(), 1);
     gate.kill();
     within(dispatcher.drain()).await;
 }
@@ -136,10 +145,10 @@ async fn caps_of_all_who_are_put_off_are_given_back() {
     let deps = town.daemon(Postbox::open().channel()).await;
     let mut conn = town.db.pool.acquire().await.unwrap();
     let own = deps.incarnation();
-    let touches: Vec<(Uuid, DateTime<Utc>)> = sqlx::query_as(
+    let touches: Vec<(Uuid, DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(
         "update queue q set state = 'crossing', daemon_id = $1, epoch = $2,
                 crossing_at = q.due_at + interval '1 s' * (select count(*) from queue o where o.touch_id < q.touch_id)
-         returning touch_id, due_at",
+         returning touch_id, due_at, crossing_at",
     )
     .bind(own.id)
     .bind(own.epoch)
@@ -156,14 +165,14 @@ async fn caps_of_all_who_are_put_off_are_given_back() {
     .await;
     let again: Vec<Again> = touches
         .iter()
-        .map(|(touch_id, due_at)| Again {
+        .map(|(touch_id, due_at, crossing_at)| Again {
             touch_id: *touch_id,
             owner: own,
             due_at: *due_at,
             at: tuesday() + TimeDelta::hours(1),
             reason: "deferred".to_owned(),
             counts: true,
-            crossed: None,
+            crossed: Some(*crossing_at),
             number: Some("text:h".to_owned()),
         })
         .collect();
