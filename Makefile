@@ -38,7 +38,7 @@ bench: toolchain ## the benchmarks that docs/benchmarks.md lists (ARGS="tick --c
 	cargo build --release
 	$(if $(ARGS),$(TARGET)/release/kith bench $(ARGS),sed -n 's/^kith bench \([^#]*\).*/\1/p' docs/benchmarks.md | while read -r what; do echo "kith bench $$what" >&2; $(TARGET)/release/kith bench $$what </dev/null || exit; done)
 
-chaos: toolchain ## kith broken on purpose 200 times over 50,000 messages (ARGS="--cycles 20" for less); about an hour
+chaos: toolchain ## kith broken on purpose 200 times over 50,000 messages (ARGS="--cycles 20" for less); about ten minutes
 	scripts/install postgres
 	cargo build --release
 	$(TARGET)/release/kith chaos --cycles 200 --messages 50000 $(ARGS)
