@@ -24,10 +24,7 @@ pub(super) fn next_line(mail: &[u8]) -> Option<(&[u8], &[u8])> {
     if mail.is_empty() {
         return None;
     }
-    let end = mail
-        .iter()
-        .position(|byte| matches!(byte, b'\r' | b'\n'))
-        .unwrap_or(mail.len());
+    let end = memchr::memchr2(b'\r', b'\n', mail).unwrap_or(mail.len());
     let (line, after) = mail.split_at(end);
     let after = after
         .strip_prefix(b"\r\n")
