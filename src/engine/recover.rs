@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::journal::Journal;
-use super::journal::trail::{self, Line, Mark};
+use super::journal::trail::{self, End, Line, Mark};
 use crate::store::control::{self, Control};
 use crate::store::recover::{self as table, Crossing};
 use crate::store::uncertain;
@@ -72,13 +72,13 @@ pub async fn forgotten(
     compare(conn, read, &mut found).await?;
     if !found.is_empty() {
         // A process that lives goes on writing: what it put off after the trail was read stood in the trail before the database
-        // heard of it, so a second look finds it there.
+        // heard of it, so a second look finds it there, also when it has crossed once more since.
         let ends = trail::ends(folder)?;
-        found.retain(|message, _| ends.get(message).is_none_or(|end| end.word != "again"));
+        found.retain(|message, one| !ends.is_unsent(*message, one.at));
     }
     let mut all: Vec<Forgotten> = found
         .into_values()
-        .filter(|one: &Forgotten| one.ended.as_deref() != Some("again"))
+        .filter(|one: &Forgotten| one.ended.as_deref() != Some(End::NOT_SENT))
         .collect();
     all.sort_by_key(|one| (one.at, one.mark.message));
     Ok(all)
@@ -271,7 +271,6 @@ pub async fn remember(conn: &mut PgConnection, folder: &Path) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::journal::trail::End;
 
     #[test]
     fn a_message_whose_later_crossing_is_known_was_not_forgotten() {
@@ -293,7 +292,7 @@ mod tests {
         let ended = |word: &str| Line::Ended {
             ends: vec![End {
                 word: word.to_owned(),
-                ..End::not_sent(id)
+                ..End::not_sent(id, None)
             }],
         };
         let (unknown, known) = (HashSet::from([id]), HashSet::new());

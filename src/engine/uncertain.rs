@@ -11,7 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::Deps;
-use super::journal::trail;
+use super::journal::trail::{self, End};
 use crate::domain::gate::Reason;
 use crate::domain::id::IdSource;
 use crate::domain::zone::local_date;
@@ -173,11 +173,11 @@ pub async fn consult_trail(deps: &Deps, conn: &mut PgConnection, now: DateTime<U
         return Ok(0);
     }
     let folder = folder.to_owned();
-    let mut ends = tokio::task::spawn_blocking(move || trail::ends(&folder)).await??;
+    let ends = tokio::task::spawn_blocking(move || trail::ends(&folder)).await??;
     let mut settled: BTreeMap<(Finding, String), Vec<Uuid>> = BTreeMap::new();
     let mut returned = Vec::new();
     for one in new {
-        let Some(end) = ends.remove(&one.message_id) else {
+        let Some(end) = ends.of(one.message_id) else {
             continue;
         };
         // What was accepted is so for good; any other word is about that attempt alone, and there may have been a later one.
@@ -185,7 +185,7 @@ pub async fn consult_trail(deps: &Deps, conn: &mut PgConnection, now: DateTime<U
             "accepted" => Finding::Accepted,
             _ if !end.is_of(one.crossing_at) => continue,
             "refused" => Finding::Refused,
-            "again" => {
+            End::NOT_SENT => {
                 returned.extend(one.crossing_at.map(|crossed| Returned {
                     message_id: one.message_id,
                     crossed,
@@ -199,7 +199,10 @@ pub async fn consult_trail(deps: &Deps, conn: &mut PgConnection, now: DateTime<U
             }
             _ => continue,
         };
-        let answer = end.answer.map_or(String::new(), |code| format!(" {code}"));
+        let answer = end
+            .answer
+            .as_ref()
+            .map_or(String::new(), |code| format!(" {code}"));
         let why = format!("answered{answer}{FROM_TRAIL}");
         settled.entry((finding, why)).or_default().push(one.message_id);
     }

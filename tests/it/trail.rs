@@ -197,7 +197,7 @@ async fn what_was_answered_is_noted_while_the_database_hangs() {
     gates[1].open();
     until("all four answers are noted", async || {
         let ends = trail::ends(&folder).unwrap();
-        (ends.values().filter(|end| end.word == "accepted").count() == 4).then_some(())
+        (ends.all().filter(|end| end.word == "accepted").count() == 4).then_some(())
     })
     .await;
     hangs.rollback().await.unwrap();
@@ -311,7 +311,7 @@ async fn a_crossing_that_came_too_late_is_no_reason_for_the_brake() {
     drop((dispatcher, deps));
     until("the crosser has said its last word", async || {
         let ended = trail::ends(&folder).unwrap();
-        ended.values().all(|end| end.word == "again").then_some(())
+        ended.all().all(|end| end.word == "again").then_some(())
     })
     .await;
     let pool = &town.db.pool;

@@ -215,7 +215,7 @@ async fn decide(deps: &Deps, group: Vec<Request>) {
         let may_go = passed.contains(&request.member.touch_id) && request.is_in_time(deps.clock.now());
         // The attempt may have been given up meanwhile; its row then ends as withdrawn or uncertain.
         if request.answer.send(may_go).is_err() {
-            given_up.push(request.mark.message);
+            given_up.push((request.mark.message, request.asked.get().copied()));
         }
     }
     if let Err(error) = deps.journal.given_up(&given_up) {

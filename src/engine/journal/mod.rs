@@ -139,9 +139,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Notes attempts that were over before their crossing was answered: the dot of none of them was sent.
-    pub fn given_up(&self, messages: &[Uuid]) -> Result<()> {
-        self.ended(messages.iter().map(|message| End::not_sent(*message)).collect())
+    /// Notes attempts that were over before their crossing was answered: the dot of none of them was sent. Each with its
+    /// crossing, if it asked for one.
+    pub fn given_up(&self, attempts: &[(Uuid, Option<DateTime<Utc>>)]) -> Result<()> {
+        let ends = attempts
+            .iter()
+            .map(|(message, crossed)| End::not_sent(*message, *crossed));
+        self.ended(ends.collect())
     }
 
     /// Keeps an outcome that the database refuses, for people to look at.

@@ -1,7 +1,7 @@
 //! The last words of a trail: what each attempt came to, as far as its host knows.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::{End, Line, TAIL, boot, files, lines, next_of, process_of};
 ///
 /// Of a process that is no more, the last word on what it asked for and never let go is that it was not sent. That holds only
 /// as long as the machine has not been started anew: until then the files have all that was ever written to them.
-pub fn ends(folder: &Path) -> io::Result<HashMap<Uuid, End>> {
+pub fn ends(folder: &Path) -> io::Result<Ends> {
     let mut ends = Ends::default();
     let all = files(folder)?;
     for of_process in all.chunk_by(|one, next| process_of(one) == process_of(next)) {
@@ -33,18 +33,35 @@ pub fn ends(folder: &Path) -> io::Result<HashMap<Uuid, End>> {
         }
         ends.close(over);
     }
-    Ok(ends.known)
+    Ok(ends)
 }
 
-/// What is gathered of the ends.
+/// The last words of all trails of a folder.
 #[derive(Default)]
-struct Ends {
+pub struct Ends {
     known: HashMap<Uuid, End>,
+    /// Attempts that surely reached nobody, by message and crossing in microseconds: also of messages that crossed again.
+    unsent: HashSet<(Uuid, i64)>,
     /// What the process at hand asked for and did not let go so far, when, and in which start of the machine.
     asking: HashMap<Uuid, (DateTime<Utc>, Option<Uuid>)>,
 }
 
 impl Ends {
+    /// The last word on a message.
+    pub fn of(&self, message: Uuid) -> Option<&End> {
+        self.known.get(&message)
+    }
+
+    /// The last words on all messages, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &End> {
+        self.known.values()
+    }
+
+    /// Whether the attempt that crossed at an instant surely reached nobody, whatever came of a later one.
+    pub fn is_unsent(&self, message: Uuid, crossed: DateTime<Utc>) -> bool {
+        self.unsent.contains(&(message, crossed.timestamp_micros()))
+    }
+
     fn take_in(&mut self, line: Line) {
         match line {
             Line::Asking { at, boot, messages } => {
@@ -73,6 +90,9 @@ impl Ends {
     }
 
     fn add(&mut self, end: End) {
+        if let Some(crossed) = end.crossed.filter(|_| end.word == End::NOT_SENT) {
+            self.unsent.insert((end.message, crossed.timestamp_micros()));
+        }
         match self.known.entry(end.message) {
             Entry::Occupied(known) if known.get().crossed > end.crossed => {}
             known => drop(known.insert_entry(end)),
@@ -84,10 +104,7 @@ impl Ends {
         let this_boot = boot();
         for (message, (at, boot)) in std::mem::take(&mut self.asking) {
             if over && boot.is_some() && boot == this_boot {
-                self.add(End {
-                    crossed: Some(at),
-                    ..End::not_sent(message)
-                });
+                self.add(End::not_sent(message, Some(at)));
             }
         }
     }
@@ -118,8 +135,7 @@ mod tests {
         let said = |word: &str, at| Line::Ended {
             ends: vec![End {
                 word: word.to_owned(),
-                crossed: Some(second(at)),
-                ..End::not_sent(Uuid::from_u128(1))
+                ..End::not_sent(Uuid::from_u128(1), Some(second(at)))
             }],
         };
         let crossed_at = |n| match crossed(1) {
@@ -133,8 +149,8 @@ mod tests {
         let word = || {
             ends(dir.path())
                 .unwrap()
-                .remove(&Uuid::from_u128(1))
-                .map(|end| end.word)
+                .of(Uuid::from_u128(1))
+                .map(|end| end.word.clone())
         };
         let (mut older, mut younger) = (
             Trail::new(dir.path(), Uuid::from_u128(1)),
@@ -150,8 +166,17 @@ mod tests {
         assert_eq!(word().as_deref(), Some("accepted"), "whichever file is read last");
         younger.append(&crossed_at(3)).unwrap();
         assert_eq!(word(), None);
+        let unsent = |at| {
+            ends(dir.path())
+                .unwrap()
+                .is_unsent(Uuid::from_u128(1), second(at))
+        };
+        assert!(
+            unsent(1) && !unsent(2) && !unsent(3),
+            "an attempt is known also when others followed"
+        );
         let nothing = Line::Ended {
-            ends: vec![End::not_sent(Uuid::from_u128(1))],
+            ends: vec![End::not_sent(Uuid::from_u128(1), None)],
         };
         younger.append(&nothing).unwrap();
         assert_eq!(word().as_deref(), Some("again"));
@@ -183,8 +208,8 @@ mod tests {
     fn not_sent(folder: &Path) -> Vec<u128> {
         let mut found: Vec<u128> = ends(folder)
             .unwrap()
-            .into_values()
-            .filter(|end| end.word == "again")
+            .all()
+            .filter(|end| end.word == End::NOT_SENT)
             .map(|end| end.message.as_u128())
             .collect();
         found.sort_unstable();
@@ -201,7 +226,7 @@ mod tests {
         trail.append(&going(2)).unwrap();
         let accepted = End {
             word: "accepted".to_owned(),
-            ..End::not_sent(Uuid::from_u128(2))
+            ..End::not_sent(Uuid::from_u128(2), None)
         };
         trail.append(&Line::Ended { ends: vec![accepted] }).unwrap();
         assert!(
@@ -210,14 +235,16 @@ mod tests {
         );
         drop(trail);
         assert_eq!(not_sent(dir.path()), [3, 4]);
-        let end = ends(dir.path()).unwrap().remove(&Uuid::from_u128(3)).unwrap();
+        let all = ends(dir.path()).unwrap();
+        let end = all.of(Uuid::from_u128(3)).unwrap();
         assert!(end.is_of(Some(second(1))) && !end.is_of(Some(second(2))));
         // Put off, it asked once more, in another process.
         let mut next = Trail::new(dir.path(), Uuid::from_u128(1));
         next.append(&asking(3..4, 9)).unwrap();
         next.append(&going(3)).unwrap();
         drop(next);
-        let end = ends(dir.path()).unwrap().remove(&Uuid::from_u128(3)).unwrap();
+        let all = ends(dir.path()).unwrap();
+        let end = all.of(Uuid::from_u128(3)).unwrap();
         assert!(
             !end.is_of(Some(second(9))),
             "it says nothing of the later attempt"

@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use self::ends::ends;
+pub use self::ends::{Ends, ends};
 
 /// A file that has grown to this is followed by the next.
 const ROLL: u64 = 32 << 20;
@@ -118,12 +118,15 @@ pub struct End {
 }
 
 impl End {
+    /// The word on an attempt that surely reached nobody.
+    pub const NOT_SENT: &str = "again";
+
     /// Of one whose dot was never sent.
-    pub fn not_sent(message: Uuid) -> Self {
+    pub fn not_sent(message: Uuid, crossed: Option<DateTime<Utc>>) -> Self {
         Self {
             message,
-            word: "again".to_owned(),
-            crossed: None,
+            word: Self::NOT_SENT.to_owned(),
+            crossed,
             answer: None,
             until: None,
         }
