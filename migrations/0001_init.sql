@@ -327,7 +327,7 @@ create table touch (
     message_id    uuid not null,
     done_at       timestamptz,
     unique (enrollment_id, step_key, visit)
-) with (fillfactor = 50);
+) with (fillfactor = 45);
 create index touch_contact on touch (contact_id);
 create index touch_message on touch (message_id);
 

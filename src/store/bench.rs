@@ -146,15 +146,15 @@ pub async fn make_due(conn: &mut PgConnection, n: i64, at: DateTime<Utc>) -> Res
     Ok(())
 }
 
-/// Lets the planner of the database look at its tables.
-pub async fn analyze(conn: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query!("analyze").execute(conn).await?;
+/// Lets the database clean up and look at its tables.
+pub async fn tidy(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!("vacuum analyze").execute(conn).await?;
     Ok(())
 }
 
 /// Lets the database look at what was loaded, as it would have by itself after a while.
 pub async fn settle(conn: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query!("vacuum analyze").execute(&mut *conn).await?;
+    tidy(conn).await?;
     sqlx::query!("checkpoint").execute(conn).await?;
     Ok(())
 }

@@ -183,7 +183,8 @@ async fn measure(
     let mut yardstick = vec![sink.yardstick(measure_of, args.connections, LETTER).await?];
     let apart = apart(args);
     let planned = plan_all(&deps, &clock, args, ground, apart).await?;
-    ground.analyze().await?;
+    // What planning leaves behind is not sending's to clean up.
+    ground.tidy().await?;
 
     let mut dispatcher = Dispatcher::new(deps.clone());
     if args.warm_up > 0 {

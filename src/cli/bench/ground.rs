@@ -164,10 +164,10 @@ impl Ground {
         Ok(())
     }
 
-    /// Lets the database know its new rows, and nothing else: what is planned is sent soon after.
-    pub async fn analyze(&self) -> Result<()> {
+    /// Lets the database clean up behind what was planned and know its new rows.
+    pub async fn tidy(&self) -> Result<()> {
         let mut conn = self.pool.acquire().await?;
-        Ok(bench::analyze(&mut conn).await?)
+        Ok(bench::tidy(&mut conn).await?)
     }
 
     /// Lets the database settle down after a load.

@@ -7,8 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::compose::{self, Letter};
+use super::compose::Letter;
 use super::crosser::{Crosser, Ticket};
+use super::draft::body_of;
 use super::ledger::{Ledger, back};
 use crate::channel::{BuiltMessage, Crossed, Crossing, RefusalClass, SendOutcome};
 use crate::domain::cadence::Class;
@@ -120,7 +121,7 @@ fn ended(
 ) -> Ended {
     let body = match &outcome {
         SendOutcome::Uncertain { .. } | SendOutcome::Deferred { .. } => {
-            compose::body_of(&handed.message, &handed.row, now)
+            body_of(&handed.message, &handed.row, now)
         }
         _ => None,
     };

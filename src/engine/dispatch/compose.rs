@@ -1,36 +1,29 @@
-//! Compose: from a cleared touch to a message that is ready for its channel.
+//! Compose: from cleared touches to messages that are ready for their channels.
 
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use anyhow::Result;
-use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
-use chrono::{DateTime, TimeDelta, Utc};
-use ring::digest::{SHA256, digest};
+use chrono::{DateTime, Utc};
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::super::Deps;
 use super::super::clear::Cleared;
-use super::super::person;
-use crate::channel::{BuiltEmail, BuiltMessage, BuiltSms, Channel};
-use crate::domain::cadence::{ChannelKind, Class, From, Step};
+use super::draft::{Author, Draft, Pair};
+use crate::channel::{BuiltMessage, Channel};
 use crate::domain::gate::{Charge, Clearance};
-use crate::domain::return_path;
-use crate::domain::segments;
 use crate::domain::zone::local_date;
-use crate::engine::registered;
-use crate::engine::rules::Rules;
-use crate::render::message::{Rendered, Wanted, render};
-use crate::render::mime::{Envelope, build_email};
-use crate::store::body::{self, Body, Letter as Kept};
+use crate::store::body::{self, Body};
 use crate::store::facts::{self, PersonRow};
 use crate::store::outcome::MessageRow;
 use crate::store::queue::ClaimedTouch;
 use crate::store::task::NewTask;
 
-/// What has no certain end after this long has none that another attempt could give it.
-const BODY_KEPT: TimeDelta = TimeDelta::days(30);
+/// So few drafts are written at once; more are divided among threads of their own.
+const FEW: usize = 16;
 
 /// A message that is ready, with everything its attempt needs.
 pub struct Letter {
@@ -59,73 +52,102 @@ pub struct Composed {
     pub broken: Vec<(Cleared, String)>,
 }
 
-type Pair = (Uuid, Option<Uuid>);
-
 /// Builds the messages of a batch: one statement for the people, one for links that are new.
-pub async fn compose(deps: &Deps, cleared: Vec<Cleared>, now: DateTime<Utc>) -> Result<Composed> {
+pub async fn compose(deps: &Arc<Deps>, cleared: Vec<Cleared>, now: DateTime<Utc>) -> Result<Composed> {
     if cleared.is_empty() {
         return Ok(Composed::default());
     }
-    let rules = deps.rules();
+    let author = Arc::new(Author {
+        deps: deps.clone(),
+        rules: deps.rules(),
+        people: people(deps, &cleared, now).await?,
+        now,
+    });
+    let mut kept = kept(deps, &cleared).await?;
+    let asked = cleared
+        .into_iter()
+        .map(|cleared| {
+            let earlier = kept.remove(&cleared.touch.message_id);
+            (cleared, earlier)
+        })
+        .collect();
+    let mut drafted = draft_all(&author, asked).await?;
+    // Links met for the first time get their numbers in one statement; only then are their messages written out again.
+    if deps.links.number_new(&deps.pool).await? {
+        for (cleared, draft) in &mut drafted {
+            if draft.as_ref().is_ok_and(|draft| draft.unnumbered)
+                && let Ok(again) = author.draft(cleared, None)
+            {
+                *draft = Ok(again);
+            }
+        }
+    }
+    let mut composed = Composed::default();
+    for (cleared, draft) in drafted {
+        match draft {
+            Ok(draft) => composed.letters.push(letter(deps, cleared, draft, now)),
+            Err(why) => composed.broken.push((cleared, why)),
+        }
+    }
+    Ok(composed)
+}
+
+fn letter(deps: &Deps, cleared: Cleared, draft: Draft, now: DateTime<Utc>) -> Letter {
+    Letter {
+        touch: cleared.touch,
+        clearance: cleared.clearance,
+        charges: cleared.charges,
+        channel: draft.channel,
+        message: draft.message,
+        row: draft.row,
+        // Numbered here, in the order of the batch, whichever thread wrote it.
+        task: draft.task.map(|task| NewTask {
+            id: deps.ids.next(now),
+            ..task
+        }),
+    }
+}
+
+type Drafted = (Cleared, Result<Draft, String>);
+
+/// The drafts in the order of the batch. Rendering some hundreds of mails takes milliseconds, for which nobody else would be
+/// heard on this thread.
+async fn draft_all(author: &Arc<Author>, asked: Vec<(Cleared, Option<Body>)>) -> Result<Vec<Drafted>> {
+    fn write(author: &Author, part: Vec<(Cleared, Option<Body>)>) -> Vec<Drafted> {
+        let each = part.into_iter().map(|(cleared, earlier)| {
+            let draft = author.draft(&cleared, earlier);
+            (cleared, draft)
+        });
+        each.collect()
+    }
+    if asked.len() <= FEW {
+        return Ok(write(author, asked));
+    }
+    let threads = available_parallelism().map_or(1, NonZero::get);
+    let (mut drafted, mut parts) = (Vec::with_capacity(asked.len()), Vec::new());
+    let part_len = asked.len().div_ceil(threads).max(FEW);
+    let mut asked = asked.into_iter();
+    while asked.len() > 0 {
+        let (author, part) = (author.clone(), asked.by_ref().take(part_len).collect());
+        parts.push(spawn_blocking(move || write(&author, part)));
+    }
+    for part in parts {
+        match part.await {
+            Ok(part) => drafted.extend(part),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(drafted)
+}
+
+async fn people(deps: &Deps, cleared: &[Cleared], now: DateTime<Utc>) -> Result<HashMap<Pair, PersonRow>> {
     let mut pairs: Vec<Pair> = cleared
         .iter()
         .map(|c| (c.touch.contact_id, c.touch.lead_id))
         .collect();
     pairs.sort_unstable();
     pairs.dedup();
-    let people = people(deps, &pairs, now).await?;
-    let mut kept = kept(deps, &cleared).await?;
-    let mut composed = Composed::default();
-    let mut written: Vec<(Cleared, Draft)> = Vec::new();
-    for cleared in cleared {
-        let person = people.get(&(cleared.touch.contact_id, cleared.touch.lead_id));
-        let again = kept
-            .remove(&cleared.touch.message_id)
-            .and_then(|body| same_again(deps, &cleared, body));
-        match again.map_or_else(|| draft(deps, &rules, &cleared, person, now), Ok) {
-            Ok(draft) => written.push((cleared, draft)),
-            Err(why) => composed.broken.push((cleared, why)),
-        }
-    }
-    // Links met for the first time get their numbers in one statement; only then are their messages written out again.
-    if deps.links.number_new(&deps.pool).await? {
-        for (cleared, draft) in &mut written {
-            if draft.unnumbered {
-                let person = people.get(&(cleared.touch.contact_id, cleared.touch.lead_id));
-                if let Ok(again) = self::draft(deps, &rules, cleared, person, now) {
-                    *draft = again;
-                }
-            }
-        }
-    }
-    for (cleared, draft) in written {
-        let Cleared {
-            touch,
-            clearance,
-            charges,
-            ..
-        } = cleared;
-        let Draft {
-            channel,
-            message,
-            row,
-            task,
-            ..
-        } = draft;
-        composed.letters.push(Letter {
-            touch,
-            clearance,
-            charges,
-            channel,
-            message,
-            row,
-            task,
-        });
-    }
-    Ok(composed)
-}
-
-async fn people(deps: &Deps, pairs: &[Pair], now: DateTime<Utc>) -> Result<HashMap<Pair, PersonRow>> {
     let contacts: Vec<Uuid> = pairs.iter().map(|p| p.0).collect();
     let leads: Vec<Option<Uuid>> = pairs.iter().map(|p| p.1).collect();
     let today = local_date(now, deps.company_zone());
@@ -153,278 +175,4 @@ async fn kept(deps: &Deps, cleared: &[Cleared]) -> Result<HashMap<Uuid, Body>> {
         .into_iter()
         .map(|body| (body.letter.row.id, body))
         .collect())
-}
-
-/// The message of an earlier attempt, byte for byte, whatever became of its template since. `None` when it cannot be the
-/// same: the person has another address by now, the sender is gone, or the bytes are not those that were noted.
-fn same_again(deps: &Deps, cleared: &Cleared, body: Body) -> Option<Draft> {
-    let Kept {
-        row,
-        mail_from,
-        message_id,
-        registered,
-    } = body.letter;
-    let touch = &cleared.touch;
-    let kind: ChannelKind = touch.channel.parse().ok()?;
-    if cleared.address.as_ref() != Some(&row.address) || row.hash != hash_of(&body.bytes) {
-        return None;
-    }
-    let (sender, channel) = deps.channels.pick(kind, Some(&row.sender))?;
-    let message = match kind {
-        ChannelKind::Email => BuiltMessage::Email(BuiltEmail {
-            sender,
-            mail_from,
-            rcpt_to: row.address.clone(),
-            message_id,
-            bytes: body.bytes,
-        }),
-        ChannelKind::Sms => BuiltMessage::Sms(BuiltSms {
-            sender,
-            to: row.address.clone(),
-            text: String::from_utf8(body.bytes).ok()?,
-            message_id: row.id.to_string(),
-            registered,
-        }),
-        ChannelKind::Task => return None,
-    };
-    let row = MessageRow {
-        touch_id: touch.id(),
-        daemon_id: touch.owner().id,
-        epoch: touch.owner().epoch,
-        ..row
-    };
-    Some(Draft {
-        channel,
-        message,
-        row,
-        task: None,
-        unnumbered: false,
-    })
-}
-
-/// What is kept of a message while its end is not certain. A task is no letter: its row is written with the outcome.
-pub fn body_of(message: &BuiltMessage, row: &MessageRow, now: DateTime<Utc>) -> Option<Box<Body>> {
-    let (bytes, mail_from, message_id, registered) = match message {
-        BuiltMessage::Email(mail) => (
-            mail.bytes.clone(),
-            mail.mail_from.clone(),
-            mail.message_id.clone(),
-            None,
-        ),
-        BuiltMessage::Sms(sms) => (
-            sms.text.clone().into_bytes(),
-            String::new(),
-            String::new(),
-            sms.registered.clone(),
-        ),
-        BuiltMessage::Task => return None,
-    };
-    Some(Box::new(Body {
-        bytes,
-        letter: Kept {
-            row: row.clone(),
-            mail_from,
-            message_id,
-            registered,
-        },
-        keep_until: now + BODY_KEPT,
-    }))
-}
-
-/// A message before its clearance is attached.
-struct Draft {
-    channel: Arc<dyn Channel>,
-    message: BuiltMessage,
-    row: MessageRow,
-    task: Option<NewTask>,
-    unnumbered: bool,
-}
-
-fn draft(
-    deps: &Deps,
-    rules: &Rules,
-    cleared: &Cleared,
-    person: Option<&PersonRow>,
-    now: DateTime<Utc>,
-) -> Result<Draft, String> {
-    let touch = &cleared.touch;
-    let person = person.ok_or("the contact is gone")?;
-    let cadence = rules
-        .cadence(touch.cadence_version_id)
-        .ok_or("the cadence is gone")?;
-    let step = cadence.step(&touch.step_key).ok_or("the step is gone")?;
-    let kind: ChannelKind = touch.channel.parse()?;
-    let (sender, channel) = deps
-        .channels
-        .pick(kind, touch.sender.as_deref())
-        .ok_or_else(|| format!("no sender for {}", touch.channel))?;
-    let version = rules
-        .template_version(&step.template)
-        .ok_or_else(|| format!("no template {}", step.template))?;
-    let links = deps.links.of_message(touch.message_id, version);
-    let way_out = Class::from_number(touch.class).offers_way_out();
-    let context = person::context(deps, rules, person, &links, way_out, touch.dated_at);
-    let default_locale = deps.settings.company.default_locale.clone();
-    let locale = person.locale.clone().unwrap_or_else(|| default_locale.clone());
-    let wanted = Wanted {
-        template: &step.template,
-        channel: kind,
-        locale: &locale,
-        default_locale: &default_locale,
-    };
-    let rendered = render(&rules.registry, wanted, &context, &links).map_err(|e| e.to_string())?;
-    let mut row = MessageRow {
-        touch_id: touch.id(),
-        id: touch.message_id,
-        daemon_id: touch.owner().id,
-        epoch: touch.owner().epoch,
-        template: step.template.clone(),
-        template_version_id: Some(version),
-        locale,
-        sender: sender.clone(),
-        address: String::new(),
-        subject: None,
-        segments: None,
-        encoding: None,
-        vars: context.record().map_err(|e| e.to_string())?,
-        hash: String::new(),
-        outcome: String::new(),
-        reply: None,
-        done_at: now,
-        crossed_at: None,
-    };
-    let (message, task, hash) = match rendered {
-        Rendered::Email(words) => {
-            row.locale.clone_from(&words.locale);
-            row.subject = Some(words.subject.clone());
-            let built = email(
-                deps,
-                cleared,
-                step,
-                person,
-                &words,
-                &sender,
-                context.links.unsubscribe,
-            )?;
-            row.address.clone_from(&built.rcpt_to);
-            let hash = hash_of(&built.bytes);
-            (BuiltMessage::Email(built), None, hash)
-        }
-        Rendered::Sms(words) => {
-            let place = (step.template.as_str(), words.locale.as_str());
-            let registered = registered::fill(&deps.settings, rules, &sender, place, &context, &links)?;
-            row.locale = words.locale;
-            let counted = segments::segments(&words.text);
-            row.segments = i16::try_from(counted.count).ok();
-            row.encoding = Some(counted.encoding.as_str().to_owned());
-            let to = cleared.address.clone().ok_or("no phone number")?;
-            row.address.clone_from(&to);
-            let hash = hash_of(words.text.as_bytes());
-            let message_id = touch.message_id.to_string();
-            (
-                BuiltMessage::Sms(BuiltSms {
-                    sender,
-                    to,
-                    text: words.text,
-                    message_id,
-                    registered,
-                }),
-                None,
-                hash,
-            )
-        }
-        Rendered::Task(words) => {
-            row.locale = words.locale;
-            row.subject = Some(words.title.clone());
-            row.address = person.owner_email.clone().unwrap_or_default();
-            let hash = hash_of(words.body.as_bytes());
-            let zone = deps.zone_of(person.timezone.as_deref());
-            let due_at = step
-                .deadline
-                .after(now, zone, rules.holidays(person.region.as_deref()));
-            let task = NewTask {
-                id: deps.ids.next(now),
-                kind: "touch".to_owned(),
-                title: words.title,
-                body: words.body,
-                contact_id: Some(touch.contact_id),
-                lead_id: touch.lead_id,
-                touch_id: Some(touch.id()),
-                owner_id: person.owner_id,
-                created_at: now,
-                due_at,
-                dedup_key: None,
-            };
-            (BuiltMessage::Task, Some(task), hash)
-        }
-    };
-    row.hash = hash;
-    Ok(Draft {
-        channel,
-        message,
-        row,
-        task,
-        unnumbered: links.unnumbered(),
-    })
-}
-
-fn email(
-    deps: &Deps,
-    Cleared { touch, address, .. }: &Cleared,
-    step: &Step,
-    person: &PersonRow,
-    words: &crate::render::message::RenderedEmail,
-    sender: &str,
-    unsubscribe: Option<String>,
-) -> Result<BuiltEmail, String> {
-    let to = address.clone().ok_or("no mail address")?;
-    let account = deps
-        .settings
-        .sender(ChannelKind::Email, Some(sender))
-        .and_then(|s| s.email())
-        .ok_or_else(|| format!("sender {sender} is gone"))?;
-    let own = person.owner_from.as_ref().filter(|_| step.from == From::Owner);
-    let (from_address, from_name) = match own {
-        Some(address) => (address.clone(), person.owner_name.clone()),
-        None => (account.from_email.clone(), Some(account.from_name.clone())),
-    };
-    let reply_to = match step.from {
-        From::Owner => person.owner_email.clone().filter(|reply| *reply != from_address),
-        From::Brand => account.reply_to.clone(),
-    };
-    let domain = from_address
-        .rsplit_once('@')
-        .map_or("localhost", |(_, domain)| domain)
-        .to_owned();
-    let message_id = format!("{}@{domain}", touch.message_id.simple());
-    let bytes = build_email(
-        words,
-        &Envelope {
-            from_name,
-            from_address: from_address.clone(),
-            reply_to,
-            to_name: Some(person.name.clone()),
-            to_address: to.clone(),
-            message_id: message_id.clone(),
-            date: touch.dated_at,
-            list_unsubscribe: unsubscribe,
-            auto_submitted: true,
-            headers: Vec::new(),
-        },
-    )
-    .map_err(|e| e.to_string())?;
-    Ok(BuiltEmail {
-        sender: sender.to_owned(),
-        mail_from: match &account.return_path {
-            Some(domain) => return_path::write(deps.links.key(), touch.message_id, domain),
-            None => account.from_email.clone(),
-        },
-        rcpt_to: to,
-        message_id,
-        bytes,
-    })
-}
-
-fn hash_of(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(digest(&SHA256, bytes))
 }

@@ -3,6 +3,7 @@
 mod attempt;
 pub mod compose;
 mod crosser;
+mod draft;
 mod ledger;
 mod low_water;
 
