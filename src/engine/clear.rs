@@ -41,15 +41,15 @@ pub struct Cleared {
 type PaceKey = (String, String);
 
 /// Judges the touches of one claim in a fixed order: class, priority of the cadence, decision makers first, due time. Holds, skips
-/// and changed verdicts are written in one transaction; what is returned may go. It does not wait for the disk: who crosses later
-/// does, and has this on the disk before; a verdict that a server forgets is found again with its touch.
+/// and changed verdicts are written in one transaction; what is returned may go. Its commit waits for the disk, and with it the
+/// claim before it, which did not.
 pub async fn clear(deps: &Deps, claimed: Vec<ClaimedTouch>, now: DateTime<Utc>) -> Result<Vec<Cleared>> {
     let Some(owner) = claimed.first().map(ClaimedTouch::owner) else {
         return Ok(Vec::new());
     };
     let rules = deps.rules();
     let ids: Vec<Uuid> = claimed.iter().map(ClaimedTouch::id).collect();
-    let mut tx = queue::begin_unwaiting(&deps.pool).await?;
+    let mut tx = deps.pool.begin().await?;
     let known: HashMap<Uuid, GateRow> = facts::for_gate(&mut tx, &ids)
         .await?
         .into_iter()

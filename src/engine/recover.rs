@@ -1,6 +1,6 @@
 //! Recover: what this host sent, or may have sent, and the database does not know; and writing it down there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::Result;
@@ -50,7 +50,7 @@ pub async fn forgotten(
         Extent::Whole => trail::files(folder)?,
         Extent::End => trail::last_files(folder)?,
     };
-    let mut found = HashMap::new();
+    let mut found = Found::new();
     let mut read = Vec::new();
     let mut crossings = 0;
     for path in files {
@@ -74,26 +74,29 @@ pub async fn forgotten(
         // A process that lives goes on writing: what it put off after the trail was read stood in the trail before the database
         // heard of it, so a second look finds it there, also when it has crossed once more since.
         let ends = trail::ends(folder)?;
-        found.retain(|message, one| !ends.is_unsent(*message, one.at));
+        found.retain(|(message, at), one| {
+            one.ended.as_deref() != Some(End::NOT_SENT) && !ends.is_unsent(*message, *at)
+        });
     }
-    let mut all: Vec<Forgotten> = found
-        .into_values()
-        .filter(|one: &Forgotten| one.ended.as_deref() != Some(End::NOT_SENT))
+    // Of several attempts at one message the last counts that may have reached somebody.
+    let last: HashMap<Uuid, Forgotten> = found
+        .into_iter()
+        .map(|((message, _), one)| (message, one))
         .collect();
+    let mut all: Vec<Forgotten> = last.into_values().collect();
     all.sort_by_key(|one| (one.at, one.mark.message));
     Ok(all)
 }
+
+/// Crossings that the database does not know, by message and instant.
+type Found = BTreeMap<(Uuid, DateTime<Utc>), Forgotten>;
 
 fn counts(control: &Control, at: DateTime<Utc>, database: Uuid) -> bool {
     (database == control.database_id || control.former_ids.contains(&database))
         && control.settled_at.is_none_or(|settled| at > settled)
 }
 
-async fn compare(
-    conn: &mut PgConnection,
-    lines: Vec<Line>,
-    found: &mut HashMap<Uuid, Forgotten>,
-) -> Result<()> {
+async fn compare(conn: &mut PgConnection, lines: Vec<Line>, found: &mut Found) -> Result<()> {
     let asked: Vec<_> = lines
         .iter()
         .filter_map(|line| match line {
@@ -102,7 +105,7 @@ async fn compare(
         })
         .flatten()
         .collect();
-    let unknown: HashSet<Uuid> = if asked.is_empty() {
+    let unknown: HashSet<(Uuid, DateTime<Utc>)> = if asked.is_empty() {
         HashSet::new()
     } else {
         table::unknown(conn, &asked).await?.into_iter().collect()
@@ -113,22 +116,31 @@ async fn compare(
 
 /// Of these lines, in their order, what the database does not know. It goes on living while a long trail is read: a message
 /// whose later crossing it knows was not forgotten, whatever it knew when the earlier one was asked about.
-fn take_in(lines: Vec<Line>, unknown: &HashSet<Uuid>, found: &mut HashMap<Uuid, Forgotten>) {
+fn take_in(lines: Vec<Line>, unknown: &HashSet<(Uuid, DateTime<Utc>)>, found: &mut Found) {
+    let all_until = |message, at| (message, DateTime::<Utc>::MIN_UTC)..=(message, at);
     for line in lines {
         match line {
             Line::Crossed { at, marks, .. } => {
                 for mark in marks {
-                    if unknown.contains(&mark.message) {
+                    let message = mark.message;
+                    if unknown.contains(&(message, at)) {
                         let ended = None;
-                        found.insert(mark.message, Forgotten { at, mark, ended });
-                    } else if found.get(&mark.message).is_some_and(|one| one.at <= at) {
-                        found.remove(&mark.message);
+                        found.insert((message, at), Forgotten { at, mark, ended });
+                        continue;
+                    }
+                    while let Some((&known, _)) = found.range(all_until(message, at)).next_back() {
+                        found.remove(&known);
                     }
                 }
             }
             Line::Ended { ends } => {
                 for end in ends {
-                    if let Some(one) = found.get_mut(&end.message) {
+                    // An end without its crossing is that of the last.
+                    let crossed = end.crossed.unwrap_or(DateTime::<Utc>::MAX_UTC);
+                    let last = found.range_mut(all_until(end.message, crossed)).next_back();
+                    if let Some((_, one)) =
+                        last.filter(|((_, at), _)| end.crossed.is_none() || end.is_of(Some(*at)))
+                    {
                         one.ended = Some(end.word);
                     }
                 }
@@ -272,37 +284,73 @@ pub async fn remember(conn: &mut PgConnection, folder: &Path) -> Result<usize> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_message_whose_later_crossing_is_known_was_not_forgotten() {
-        let id = Uuid::from_u128(7);
-        let crossed = || Line::Crossed {
-            at: DateTime::UNIX_EPOCH,
+    fn crossed(message: Uuid, second: i64) -> Line {
+        Line::Crossed {
+            at: at(second),
             database: Uuid::nil(),
             marks: vec![Mark {
-                message: id,
-                touch: id,
-                enrollment: id,
-                contact: id,
+                message,
+                touch: message,
+                enrollment: message,
+                contact: message,
                 cadence: String::new(),
                 step: String::new(),
                 channel: String::new(),
                 class: 3,
             }],
-        };
-        let ended = |word: &str| Line::Ended {
+        }
+    }
+
+    fn ended(message: Uuid, word: &str, crossed: Option<i64>) -> Line {
+        Line::Ended {
             ends: vec![End {
                 word: word.to_owned(),
-                ..End::not_sent(id, None)
+                ..End::not_sent(message, crossed.map(at))
             }],
-        };
-        let (unknown, known) = (HashSet::from([id]), HashSet::new());
-        let mut found = HashMap::new();
+        }
+    }
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    /// The crossings that were found, with their ends.
+    fn words(found: &Found) -> Vec<(i64, Option<&str>)> {
+        let each = found
+            .values()
+            .map(|one| (one.at.timestamp(), one.ended.as_deref()));
+        each.collect()
+    }
+
+    #[test]
+    fn a_message_whose_later_crossing_is_known_was_not_forgotten() {
+        let id = Uuid::from_u128(7);
+        let mut found = Found::new();
         // It waited for its next try when the first part of the trail was asked about, and had it when the second was.
-        take_in(vec![crossed(), ended("again")], &unknown, &mut found);
-        assert_eq!(found[&id].ended.as_deref(), Some("again"));
-        take_in(vec![crossed(), ended("accepted")], &known, &mut found);
+        let first = vec![crossed(id, 1), ended(id, "again", None)];
+        take_in(first, &HashSet::from([(id, at(1))]), &mut found);
+        assert_eq!(words(&found), [(1, Some("again"))]);
+        let second = || vec![crossed(id, 2), ended(id, "accepted", Some(2))];
+        take_in(second(), &HashSet::new(), &mut found);
         assert!(found.is_empty());
-        take_in(vec![crossed(), ended("accepted")], &unknown, &mut found);
-        assert_eq!(found[&id].ended.as_deref(), Some("accepted"));
+        take_in(second(), &HashSet::from([(id, at(2))]), &mut found);
+        assert_eq!(words(&found), [(2, Some("accepted"))]);
+    }
+
+    #[test]
+    fn an_end_is_of_its_own_crossing_alone() {
+        let id = Uuid::from_u128(7);
+        let mut found = Found::new();
+        // Another attempt asked later, and did not cross.
+        let lines = vec![
+            crossed(id, 2),
+            ended(id, "accepted", Some(2)),
+            ended(id, "again", Some(3)),
+            // Files are read by process, not by time.
+            crossed(id, 1),
+            ended(id, "again", Some(1)),
+        ];
+        take_in(lines, &HashSet::from([(id, at(1)), (id, at(2))]), &mut found);
+        assert_eq!(words(&found), [(1, Some("again")), (2, Some("accepted"))]);
     }
 }

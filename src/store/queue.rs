@@ -78,8 +78,7 @@ impl ClaimedTouch {
     }
 }
 
-/// Begins a transaction whose commit does not wait for the disk: for claims and what the gate says of them, which are harmless
-/// to lose.
+/// Begins a transaction whose commit does not wait for the disk: for claims, which are harmless to lose.
 pub async fn begin_unwaiting(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreError> {
     Ok(pool
         .begin_with("begin; set local synchronous_commit = off")

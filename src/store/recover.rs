@@ -27,20 +27,20 @@ pub struct Crossing {
     pub outcome: String,
 }
 
-/// Those of which the database has neither a crossing nor an outcome, by message.
+/// Those of which the database has neither a crossing nor an outcome, by message and crossing.
 pub async fn unknown(
     conn: &mut PgConnection,
     crossings: &[(Uuid, Uuid, DateTime<Utc>)],
-) -> Result<Vec<Uuid>, StoreError> {
+) -> Result<Vec<(Uuid, DateTime<Utc>)>, StoreError> {
     let messages: Vec<Uuid> = crossings.iter().map(|c| c.0).collect();
     let touches: Vec<Uuid> = crossings.iter().map(|c| c.1).collect();
     let at: Vec<DateTime<Utc>> = crossings.iter().map(|c| c.2).collect();
-    let rows = sqlx::query_scalar!(
+    let rows = sqlx::query!(
         r#"
         with r as materialized (
             select * from unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) as r (message_id, touch_id, at)
         )
-        select distinct r.message_id as "message_id!" from r
+        select distinct r.message_id as "message_id!", r.at as "at!" from r
         where not exists (
                   -- A second try of an unknown one keeps the message's row and moves its crossing.
                   select from message m
@@ -58,7 +58,7 @@ pub async fn unknown(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows)
+    Ok(rows.into_iter().map(|row| (row.message_id, row.at)).collect())
 }
 
 /// How the database stands to a crossing that it does not know.

@@ -189,6 +189,10 @@ async fn measure(
     let mut dispatcher = Dispatcher::new(deps.clone());
     if args.warm_up > 0 {
         send(&mut dispatcher, &deps, &clock, ground.begin, timings).await?;
+        ensure!(
+            clock.now() + MOMENT < ground.begin + LATER,
+            "the warm-up took so long that the mails to be measured became due; a smaller --warm-up will do"
+        );
     }
     if let Some(open) = args.old_snapshot {
         clock.set(ground.begin + LATER + TimeDelta::minutes(1))?;
@@ -378,7 +382,7 @@ fn apart(args: &DeliverArgs) -> TimeDelta {
     })
 }
 
-/// Deals the people out among the cadences: those of the warm-up now, those who are measured a minute later, and the
+/// Deals the people out among the cadences: those of the warm-up now, those who are measured some minutes later, and the
 /// addresses of the last are suppressed.
 async fn enroll(args: &DeliverArgs, ground: &Ground, deps: &Deps) -> Result<()> {
     let rules = deps.rules();

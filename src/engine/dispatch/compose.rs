@@ -72,7 +72,8 @@ pub async fn compose(deps: &Arc<Deps>, cleared: Vec<Cleared>, now: DateTime<Utc>
         })
         .collect();
     let mut drafted = draft_all(&author, asked).await?;
-    // Links met for the first time get their numbers in one statement; only then are their messages written out again.
+    // Links met for the first time get their numbers in one statement; only then are their messages written out again. That is
+    // one batch after a start or another template, so it is done here.
     if deps.links.number_new(&deps.pool).await? {
         for (cleared, draft) in &mut drafted {
             if draft.as_ref().is_ok_and(|draft| draft.unnumbered)

@@ -159,7 +159,8 @@ async fn serve(deps: Arc<Deps>, mut inbox: mpsc::Receiver<Request>) {
 }
 
 /// The next members of one owner whose caps do not meet: two who count on one row must not share a group, it would count
-/// them once. An attempt that was given up meanwhile must not cross any more.
+/// them once. Nor do two attempts at one touch, of which one alone may go. An attempt that was given up meanwhile must not
+/// cross any more.
 fn next_group(waiting: &mut VecDeque<Request>) -> Vec<Request> {
     let mut taken: HashSet<(&'static str, String)> = HashSet::new();
     let (mut group, mut later) = (Vec::<Request>::new(), VecDeque::new());
@@ -170,7 +171,10 @@ fn next_group(waiting: &mut VecDeque<Request>) -> Vec<Request> {
             .iter()
             .map(|c| (c.kind, c.key.clone()))
             .collect();
-        let fits = group.first().is_none_or(|first| first.owner == request.owner);
+        let fits = group.first().is_none_or(|first| first.owner == request.owner)
+            && group
+                .iter()
+                .all(|other| other.member.touch_id != request.member.touch_id);
         if fits && group.len() < GROUP && taken.is_disjoint(&keys) {
             taken.extend(keys);
             group.push(request);

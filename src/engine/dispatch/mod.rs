@@ -87,7 +87,7 @@ impl Dispatcher {
         self.astray = true;
         let claimed = self.claim(limit, now).await?;
         let count = claimed.len();
-        let letters = self.prepare(claimed, now).await?;
+        let letters = self.prepare(self.new_of(claimed), now).await?;
         self.astray = false;
         for (letter, pass) in letters {
             let touch = letter.touch.id();
@@ -114,6 +114,12 @@ impl Dispatcher {
         metrics::histogram!("kith_claim_seconds").record(took);
         self.low_water.claimed(&claimed, limit, now, started + took);
         Ok(claimed)
+    }
+
+    /// A server that lost the claim of somebody under way lets it be claimed once more: that attempt goes on in the new claim.
+    fn new_of(&self, mut claimed: Vec<ClaimedTouch>) -> Vec<ClaimedTouch> {
+        claimed.retain(|touch| !self.under_way.contains(&touch.id()));
+        claimed
     }
 
     async fn prepare(

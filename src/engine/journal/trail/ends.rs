@@ -95,6 +95,8 @@ impl Ends {
         }
         match self.known.entry(end.message) {
             Entry::Occupied(known) if known.get().crossed > end.crossed => {}
+            // What somebody accepted is so for good, whatever became of another attempt.
+            Entry::Occupied(known) if known.get().word == "accepted" && end.word == End::NOT_SENT => {}
             known => drop(known.insert_entry(end)),
         }
     }
@@ -164,7 +166,10 @@ mod tests {
             older.append(&line).unwrap();
         }
         assert_eq!(word().as_deref(), Some("accepted"), "whichever file is read last");
-        younger.append(&crossed_at(3)).unwrap();
+        // Another attempt asked while that one was sent, and did not cross.
+        younger.append(&said("again", 3)).unwrap();
+        assert_eq!(word().as_deref(), Some("accepted"));
+        younger.append(&crossed_at(4)).unwrap();
         assert_eq!(word(), None);
         let unsent = |at| {
             ends(dir.path())
@@ -172,7 +177,7 @@ mod tests {
                 .is_unsent(Uuid::from_u128(1), second(at))
         };
         assert!(
-            unsent(1) && !unsent(2) && !unsent(3),
+            unsent(1) && !unsent(2) && unsent(3) && !unsent(4),
             "an attempt is known also when others followed"
         );
         let nothing = Line::Ended {
