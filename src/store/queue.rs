@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::StoreError;
 
 /// Who owns work: one run of one daemon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Incarnation {
     /// The daemon's row.
     pub id: Uuid,

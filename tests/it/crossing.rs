@@ -451,6 +451,29 @@ async fn an_attempt_of_a_former_life_does_not_cross_on_a_new_claim() {
     assert_eq!(postbox.len(), 100);
 }
 
+/// A server that restarts may lose claims, as they do not wait for the disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_the_server_lost_starts_no_second_attempt() {
+    let town = town(&["first"]).await;
+    town.settle(100, 1).await;
+    town.queue("first", town.now(), "true").await;
+    let postbox = Postbox::open();
+    let deps = town.daemon(postbox.channel()).await;
+    let mut dispatcher = Dispatcher::new(deps.clone());
+    let held = postbox.hold_before();
+    within(dispatcher.run_once(town.now())).await.unwrap();
+    within(held.arrived(100)).await;
+    let lose = "update queue set state = 'waiting', daemon_id = null, epoch = null";
+    sqlx::query(lose).execute(&town.db.pool).await.unwrap();
+    assert_eq!(within(dispatcher.run_once(town.now())).await.unwrap().done, 100);
+    assert_eq!(dispatcher.under_way(), 100);
+    held.open();
+    within(dispatcher.drain()).await;
+    assert_eq!(postbox.len(), 100);
+    assert!(most_per_person(&postbox.sent()).values().all(|n| *n == 1));
+    assert_eq!(town.count("select count(*) from queue").await, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crossing_without_its_dot_comes_back_to_life_after_the_sweep() {
     let town = town(&["first"]).await;

@@ -28,7 +28,7 @@ use super::pace::{Pace, Pass};
 use super::{Deps, Summary};
 use crate::domain::gate::Reason;
 use crate::store;
-use crate::store::queue::{self, ClaimedTouch, Held};
+use crate::store::queue::{self, ClaimedTouch, Held, Incarnation};
 
 /// How many touches one claim takes.
 const BATCH: i64 = 300;
@@ -36,15 +36,22 @@ const BATCH: i64 = 300;
 /// lets no more than some hundreds begin.
 const IN_FLIGHT: usize = 600;
 
+/// A touch, and who claimed it: an attempt of a former life of this daemon is not that of a new claim.
+type Claim = (Uuid, Incarnation);
+
+fn claim_of(touch: &ClaimedTouch) -> Claim {
+    (touch.id(), touch.owner())
+}
+
 /// Hands touches over. One per daemon; holds the attempts that are under way.
 pub struct Dispatcher {
     deps: Arc<Deps>,
     hands: Hands,
     pace: Pace,
     low_water: LowWater,
-    attempts: JoinSet<Uuid>,
-    /// The touches of those.
-    under_way: HashSet<Uuid>,
+    attempts: JoinSet<Claim>,
+    /// The claims of those.
+    under_way: HashSet<Claim>,
     /// Something may be claimed that nobody works on: a claim may have been committed although it failed here, or what was to
     /// be done with it did. Given back as soon as the database takes it.
     astray: bool,
@@ -90,12 +97,12 @@ impl Dispatcher {
         let letters = self.prepare(self.new_of(claimed), now).await?;
         self.astray = false;
         for (letter, pass) in letters {
-            let touch = letter.touch.id();
+            let claim = claim_of(&letter.touch);
             let attempt = attempt(self.deps.clone(), self.hands.clone(), letter, pass);
-            self.under_way.insert(touch);
+            self.under_way.insert(claim);
             self.attempts.spawn(async move {
                 attempt.await;
-                touch
+                claim
             });
         }
         Ok(Summary {
@@ -116,9 +123,10 @@ impl Dispatcher {
         Ok(claimed)
     }
 
-    /// A server that lost the claim of somebody under way lets it be claimed once more: that attempt goes on in the new claim.
+    /// A server that lost the claim of somebody under way lets it be claimed once more: that attempt goes on in the new claim, if
+    /// it is of the same incarnation.
     fn new_of(&self, mut claimed: Vec<ClaimedTouch>) -> Vec<ClaimedTouch> {
-        claimed.retain(|touch| !self.under_way.contains(&touch.id()));
+        claimed.retain(|touch| !self.under_way.contains(&claim_of(touch)));
         claimed
     }
 
@@ -138,7 +146,7 @@ impl Dispatcher {
         if !self.astray {
             return Ok(());
         }
-        let under_way: Vec<Uuid> = self.under_way.iter().copied().collect();
+        let under_way: Vec<Uuid> = self.under_way.iter().map(|(touch, _)| *touch).collect();
         let mut conn = self.deps.pool.acquire().await?;
         queue::give_back_all_but(&mut conn, self.deps.incarnation(), &under_way).await?;
         self.astray = false;
@@ -147,9 +155,9 @@ impl Dispatcher {
     }
 
     /// One that panicked stays under way: nobody knows how far it had come.
-    fn ended(&mut self, ended: Result<Uuid, JoinError>) {
+    fn ended(&mut self, ended: Result<Claim, JoinError>) {
         match ended {
-            Ok(touch) => drop(self.under_way.remove(&touch)),
+            Ok(claim) => drop(self.under_way.remove(&claim)),
             Err(error) => tracing::error!(%error, "an attempt broke off"),
         }
     }
