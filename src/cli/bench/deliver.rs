@@ -34,7 +34,7 @@ const LETTER: usize = 5 * 1024;
 const YARDSTICK: u32 = 20_000;
 /// Signatures that are timed.
 const SIGNATURES: u32 = 500;
-/// The measured mails are due so much later than those of the warm-up: longer than that takes, on any machine.
+/// The measured mails are due so much later than those of the warm-up, which must be through by then.
 const LATER: TimeDelta = TimeDelta::minutes(10);
 /// Who is put off for no more than this still belongs to the run.
 const MOMENT: TimeDelta = TimeDelta::seconds(20);

@@ -255,7 +255,7 @@ fn draft(
                 .deadline
                 .after(now, zone, rules.holidays(person.region.as_deref()));
             let task = NewTask {
-                id: Uuid::nil(),
+                id: Uuid::nil(), // given by compose, in the order of the batch
                 kind: "touch".to_owned(),
                 title: words.title,
                 body: words.body,
